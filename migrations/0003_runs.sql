@@ -1,0 +1,36 @@
+-- Runs: one durable execution each. A row is written when the run is accepted and once more when it ends; where a live run
+-- stands is kept in the small tables of 0006_hosts.sql.
+
+-- The shard leads every key of the run tables, so that they can be spread over partitions or databases later.
+-- Hosts compute it too: model/id.rs.
+CREATE FUNCTION shard_of(run_id uuid) RETURNS smallint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (get_byte(uuid_send(run_id), 15) % 16)::smallint;
+
+CREATE TABLE runs (
+    shard           smallint    NOT NULL CHECK (shard = shard_of(run_id)),
+    run_id          uuid        NOT NULL,
+    namespace       text        NOT NULL,
+    workflow        text        NOT NULL,
+    component       text        NOT NULL,
+    version         integer     NOT NULL,
+    durability      smallint    NOT NULL CHECK (durability BETWEEN 0 AND 1),
+    seed            bytea       NOT NULL CHECK (octet_length(seed) = 16),
+    idempotency_key text,
+    input           bytea       NOT NULL,
+    state           smallint    NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),
+    result          bytea,
+    started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    cancelled_at    timestamptz,
+    closed_at       timestamptz,
+    PRIMARY KEY (shard, run_id),
+    CONSTRAINT an_open_run_has_no_result CHECK ((state = 0) = (result IS NULL)),
+    CONSTRAINT a_run_that_ended_says_when CHECK ((state BETWEEN 1 AND 3) = (closed_at IS NOT NULL))
+) WITH (fillfactor = 85);
+COMMENT ON COLUMN runs.durability IS '0 output: what follows from an event leaves the host after the event is committed; 1 strict: the guest sees an event after it is committed.';
+COMMENT ON COLUMN runs.seed IS 'What the run''s randomness comes from.';
+COMMENT ON COLUMN runs.state IS '0 open (see ready, owned, parked), 1 completed, 2 failed, 3 cancelled, 4 quarantined.';
+COMMENT ON COLUMN runs.result IS 'Completed: the result. Failed, cancelled: the failure. Quarantined: the report. All JSON.';
+COMMENT ON COLUMN runs.cancelled_at IS 'When somebody first asked it to stop.';
+
+CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);

@@ -1,0 +1,57 @@
+-- Who is at what. Every live run has exactly one row in exactly one of three small tables, and whoever deletes that row
+-- decides where it goes next:
+--
+--     start ─→ ready ──claim──→ owned ──park──→ parked
+--                ↑                │               │
+--                ├──────reap──────┤               │
+--                └──────────signal, timer─────────┘
+--
+-- They change all the time: rows are added and deleted, hosts vacuum them.
+
+CREATE TABLE hosts (
+    host_id     uuid        PRIMARY KEY,
+    epoch       bigint      NOT NULL DEFAULT 1,
+    name        text        NOT NULL,
+    renewed_at  timestamptz NOT NULL,
+    lease_until timestamptz NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+COMMENT ON COLUMN hosts.epoch IS 'The fencing number: a host that writes with an older one is refused.';
+COMMENT ON COLUMN hosts.name IS 'For people: machine and process.';
+
+CREATE TABLE ready (
+    shard   smallint    NOT NULL,
+    id      bigint      GENERATED ALWAYS AS IDENTITY,
+    run_id  uuid        NOT NULL,
+    strikes smallint    NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE ready IS 'Runs that wait for a host.';
+COMMENT ON COLUMN ready.strikes IS 'Activations in a row that failed without progress.';
+
+CREATE TABLE owned (
+    shard      smallint    NOT NULL,
+    run_id     uuid        NOT NULL,
+    host_id    uuid        NOT NULL,
+    strikes    smallint    NOT NULL,
+    claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, run_id)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX owned_by_host ON owned (host_id);
+COMMENT ON TABLE owned IS 'Runs that a host is at.';
+
+CREATE TABLE parked (
+    shard      smallint    NOT NULL,
+    run_id     uuid        NOT NULL,
+    wake_at    timestamptz,
+    signals    text[]      NOT NULL,
+    strikes    smallint    NOT NULL,
+    open_calls bytea       NOT NULL,
+    parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, run_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX parked_by_wake ON parked (shard, wake_at) WHERE wake_at IS NOT NULL;
+COMMENT ON TABLE parked IS 'Runs that wait for a signal or a time.';
+COMMENT ON COLUMN parked.wake_at IS 'The earliest of its timers and retries.';
+COMMENT ON COLUMN parked.signals IS 'Names of the signals that wake it.';
+COMMENT ON COLUMN parked.open_calls IS 'For people: what it waits for, as JSON; the first 100 calls.';

@@ -1,0 +1,46 @@
+-- Take up to p_limit ready runs, the oldest of each shard first, beginning with shard p_first (hosts begin with different
+-- ones). There is no cursor over ids, which are not committed in the order in which they are given out: each claim looks
+-- from the beginning, and hosts vacuum the table so that this stays short.
+CREATE FUNCTION claim(p_host uuid, p_epoch bigint, p_first smallint, p_limit integer)
+RETURNS TABLE (
+    run_id uuid, namespace text, workflow text, component text, version integer, durability smallint, seed bytea,
+    input bytea, started_at timestamptz, strikes smallint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM fence(p_host, p_epoch);
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        SELECT q.shard, q.id
+        FROM generate_series(p_first::integer, p_first + 15) AS n (number)
+        CROSS JOIN LATERAL (
+            SELECT r.shard, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint
+            ORDER BY r.id LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ) q
+        LIMIT p_limit
+    ), taken AS (
+        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.id = f.id RETURNING r.shard, r.run_id, r.strikes
+    ), kept AS (
+        INSERT INTO owned AS o (shard, run_id, host_id, strikes)
+        SELECT t.shard, t.run_id, p_host, t.strikes FROM taken t
+        RETURNING o.shard, o.run_id, o.strikes
+    )
+    SELECT r.run_id, r.namespace, r.workflow, r.component, r.version, r.durability, r.seed, r.input, r.started_at, k.strikes
+    FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id;
+END $$;
+
+-- Runs that the host owns and does not know of: the answer to the commit that gave them to it was lost. p_known are the runs
+-- that it knew a moment ago, p_age is longer than that moment: whatever it has been given since is younger.
+CREATE FUNCTION orphans(p_host uuid, p_epoch bigint, p_known uuid[], p_age interval)
+RETURNS TABLE (
+    run_id uuid, namespace text, workflow text, component text, version integer, durability smallint, seed bytea,
+    input bytea, started_at timestamptz, strikes smallint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM fence(p_host, p_epoch);
+    RETURN QUERY
+    SELECT r.run_id, r.namespace, r.workflow, r.component, r.version, r.durability, r.seed, r.input, r.started_at, o.strikes
+    FROM owned o JOIN runs r ON r.shard = o.shard AND r.run_id = o.run_id
+    WHERE o.host_id = p_host AND o.claimed_at < clock_timestamp() - p_age AND o.run_id <> ALL (p_known);
+END $$;

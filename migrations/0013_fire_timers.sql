@@ -1,0 +1,27 @@
+-- Parked runs whose time has come become ready: up to p_limit of them, the earliest of each shard first. Returns how many,
+-- and when the next is due.
+CREATE FUNCTION fire_timers(p_limit integer, OUT fired integer, OUT next_in interval) LANGUAGE plpgsql AS $$
+BEGIN
+    WITH due AS MATERIALIZED (
+        SELECT q.shard, q.run_id
+        FROM generate_series(0, 15) AS n (number)
+        CROSS JOIN LATERAL (
+            SELECT p.shard, p.run_id FROM parked p
+            WHERE p.shard = n.number::smallint AND p.wake_at <= clock_timestamp()
+            ORDER BY p.wake_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ) q
+        LIMIT p_limit
+    ), woken AS (
+        DELETE FROM parked p USING due d WHERE p.shard = d.shard AND p.run_id = d.run_id
+        RETURNING p.shard, p.run_id, p.strikes
+    )
+    INSERT INTO ready (shard, run_id, strikes) SELECT w.shard, w.run_id, w.strikes FROM woken w;
+    GET DIAGNOSTICS fired = ROW_COUNT;
+
+    SELECT greatest(min(q.wake_at) - clock_timestamp(), interval '0') INTO next_in
+    FROM generate_series(0, 15) AS n (number)
+    CROSS JOIN LATERAL (
+        SELECT p.wake_at FROM parked p WHERE p.shard = n.number::smallint AND p.wake_at IS NOT NULL
+        ORDER BY p.wake_at LIMIT 1
+    ) q;
+END $$;

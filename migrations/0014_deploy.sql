@@ -1,0 +1,37 @@
+-- Keep an upload as the next version of its component; new runs of its workflows take it. Deploying the bytes that are
+-- the newest version already changes nothing but the grants, which are added to those that were given before.
+CREATE FUNCTION deploy(
+    p_namespace text, p_component text, p_digest bytea, p_bytes bytea, p_manifest bytea, p_workflows text[],
+    p_grants text[], OUT version integer, OUT created boolean
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    newest versions;
+    taken record;
+BEGIN
+    -- One deployment at a time in a namespace.
+    PERFORM 1 FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no namespace %', p_namespace USING ERRCODE = 'WL006';
+    END IF;
+    SELECT w.workflow, w.component INTO taken FROM workflows w
+    WHERE w.namespace = p_namespace AND w.workflow = ANY (p_workflows) AND w.component <> p_component LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the workflow % belongs to the component %', taken.workflow, taken.component
+            USING ERRCODE = 'WL007';
+    END IF;
+    INSERT INTO grants (namespace, component, http_host) SELECT p_namespace, p_component, unnest(p_grants)
+    ON CONFLICT DO NOTHING;
+    SELECT v.* INTO newest FROM versions v
+    WHERE v.namespace = p_namespace AND v.component = p_component ORDER BY v.version DESC LIMIT 1;
+    created := newest.digest IS DISTINCT FROM p_digest;
+    version := coalesce(newest.version, 0) + created::integer;
+    IF created THEN
+        INSERT INTO components (namespace, digest, bytes) VALUES (p_namespace, p_digest, p_bytes) ON CONFLICT DO NOTHING;
+        INSERT INTO versions (namespace, component, version, digest, manifest)
+        VALUES (p_namespace, p_component, version, p_digest, p_manifest);
+        DELETE FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component;
+        INSERT INTO workflows (namespace, workflow, component, version)
+        SELECT p_namespace, unnest(p_workflows), p_component, version;
+    END IF;
+END $$;
