@@ -1,0 +1,66 @@
+//! The calls that a run has open, and who waits for each.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::task::{Context, Poll, Waker};
+
+use crate::bindings::windlass::workflow::call::cancel;
+use crate::bindings::windlass::workflow::event::{Completion, Outcome};
+use crate::{Failure, Result};
+
+enum State {
+    Open(Option<Waker>),
+    Done(Outcome),
+}
+
+thread_local! {
+    static CALLS: RefCell<BTreeMap<u32, State>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Hand the outcome of a call to whoever waits for it.
+pub(crate) fn complete(completion: Completion) {
+    let Completion { call, outcome } = completion;
+    let open = CALLS.with_borrow_mut(|calls| calls.insert(call, State::Done(outcome)));
+    if let Some(State::Open(Some(waker))) = open {
+        waker.wake();
+    }
+}
+
+/// A call that was made. Dropped before its outcome came, it is cancelled.
+pub(crate) struct Call {
+    id: u32,
+    done: bool,
+}
+
+impl Call {
+    pub(crate) fn new(id: u32) -> Self {
+        CALLS.with_borrow_mut(|calls| calls.insert(id, State::Open(None)));
+        Self { id, done: false }
+    }
+
+    pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<Vec<u8>>> {
+        assert!(!self.done, "polled after its outcome was taken");
+        CALLS.with_borrow_mut(|calls| match calls.remove(&self.id) {
+            Some(State::Done(outcome)) => {
+                self.done = true;
+                Poll::Ready(match outcome {
+                    Outcome::Ok(payload) => Ok(payload),
+                    Outcome::Failed(failure) => Err(Failure::from_wit(failure)),
+                })
+            }
+            _ => {
+                calls.insert(self.id, State::Open(Some(context.waker().clone())));
+                Poll::Pending
+            }
+        })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.done {
+            CALLS.with_borrow_mut(|calls| calls.remove(&self.id));
+            cancel(self.id);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+#[doc(hidden)]
+pub mod bindings;
+mod call;
+mod clock;
+mod event;
+mod failure;
+pub mod http;
+pub mod log;
+#[doc(hidden)]
+pub mod payload;
+#[doc(hidden)]
+pub mod program;
+mod race;
+mod random;
+#[doc(hidden)]
+pub mod registry;
+pub mod run;
+mod signal;
+mod state;
+pub mod step;
+mod timer;
+
+pub use clock::now;
+pub use failure::{Failure, Result};
+pub use futures_util::future::{join_all, try_join_all};
+pub use futures_util::{join, try_join};
+pub use race::{Either, race};
+pub use random::{random, random_bytes};
+pub use signal::{Signal, signal};
+pub use state::publish;
+pub use timer::{Sleep, sleep};
+pub use windlass_macros::{step, workflow};
+
+/// What the macros write. Not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+
+    pub use crate::bindings;
+    pub use crate::payload::{decode, encode, schema};
+    pub use crate::program::Named;
+    pub use crate::registry::{Returned, Step, Workflow};
+    pub use crate::step::RetryPolicy;
+}

@@ -1,0 +1,6 @@
+#[windlass::workflow]
+fn greet(name: String) -> windlass::Result<String> {
+    Ok(name)
+}
+
+fn main() {}
