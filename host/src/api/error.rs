@@ -1,0 +1,157 @@
+//! What goes wrong, as RFC 9457 problem details: the only table from error to status and code.
+
+use std::any::Any;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::run::UploadError;
+use crate::store;
+
+/// A problem, as clients see it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// A stable word that programs can match on.
+    #[schema(value_type = String, example = "no-such-run")]
+    pub code: String,
+    /// What is wrong in general.
+    pub title: String,
+    /// What is wrong here, and what to do.
+    pub detail: String,
+}
+
+/// Every code of the API itself; a component that is not accepted has the code of the stage that it failed
+/// (`docs/errors.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their titles say what they are")]
+pub enum Code {
+    BadRequest,
+    NotFound,
+    MethodNotAllowed,
+    TooLarge,
+    NoSuchNamespace,
+    NoSuchRun,
+    NoSuchWorkflow,
+    RunEnded,
+    InboxFull,
+    IdempotencyConflict,
+    WorkflowTaken,
+    Unavailable,
+    Internal,
+}
+
+impl Code {
+    /// Its status, its name, and what it means.
+    pub fn describe(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request is not valid"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing at this address"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This address has other methods")
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"),
+            Self::NoSuchNamespace => (StatusCode::NOT_FOUND, "no-such-namespace", "There is no such namespace"),
+            Self::NoSuchRun => (StatusCode::NOT_FOUND, "no-such-run", "There is no such run in the namespace"),
+            Self::NoSuchWorkflow => (StatusCode::NOT_FOUND, "no-such-workflow", "No component has such a workflow"),
+            Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended"),
+            Self::InboxFull => (StatusCode::CONFLICT, "inbox-full", "The run's inbox is full"),
+            Self::IdempotencyConflict => {
+                (StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key belongs to another request")
+            }
+            Self::WorkflowTaken => {
+                (StatusCode::CONFLICT, "workflow-taken", "The workflow belongs to another component")
+            }
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The database is not available"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The host has a bug"),
+        }
+    }
+}
+
+impl Problem {
+    /// With its details.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (status, code, title) = code.describe();
+        Self { status: status.as_u16(), code: code.into(), title: title.into(), detail: detail.into() }
+    }
+
+    /// There is no such run; whether another namespace has one is not said.
+    pub fn no_such_run() -> Self {
+        Self::new(Code::NoSuchRun, "check the id, and the namespace in the address")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        use store::Error as E;
+        let detail = error.to_string();
+        match error {
+            E::NoSuchRun => Self::no_such_run(),
+            E::RunEnded(_) => Self::new(Code::RunEnded, detail),
+            E::InboxFull => Self::new(Code::InboxFull, detail),
+            E::NoSuchNamespace => Self::new(Code::NoSuchNamespace, "check the namespace in the address"),
+            E::WorkflowTaken(_) => Self::new(
+                Code::WorkflowTaken,
+                format!("{detail}; give it another name, or deploy under that component's name"),
+            ),
+            E::Unavailable(_) | E::Fenced => {
+                tracing::warn!(error = %detail, "a request could not be served");
+                let detail = "try again; what was asked may have been done all the same, so give a start or a signal an \
+                              Idempotency-Key if it must not be done twice";
+                Self::new(Code::Unavailable, detail)
+            }
+            E::Conflict(_) | E::Internal(_) => {
+                tracing::error!(error = %detail, "a request could not be served");
+                // What the database says may name what is none of the caller's business.
+                Self::new(Code::Internal, "the operator finds the reason in the host's log")
+            }
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Store(error) => error.into(),
+            UploadError::Rejected(rejection) => Self {
+                status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
+                code: rejection.code.into(),
+                title: "The component is not accepted".into(),
+                detail: rejection.message,
+            },
+            UploadError::Host(message) => {
+                tracing::error!(error = %message, "a component could not be inspected");
+                Self::new(Code::Unavailable, "the host could not inspect the component now; try again")
+            }
+        }
+    }
+}
+
+pub(super) async fn no_such_route() -> Problem {
+    Problem::new(Code::NotFound, "GET /openapi.json lists what there is")
+}
+
+pub(super) async fn no_such_method() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "GET /openapi.json lists what there is")
+}
+
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Problem::new(Code::Internal, "the operator finds the reason in the host's log").into_response()
+}

@@ -1,0 +1,77 @@
+//! `GET /v1/namespaces/{namespace}/runs/{run_id}/history`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Problem;
+use super::extract::{Path, Query};
+use super::view::{AttemptView, EventView};
+use crate::model::{Namespace, RunId};
+use crate::worker::Host;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Parameters {
+    /// The number of the first event.
+    #[serde(default)]
+    #[param(default = 0)]
+    first: u32,
+    /// How many events at most, up to 1,000.
+    #[serde(default = "limit_default")]
+    #[param(default = 1000)]
+    limit: u32,
+}
+
+const LIMIT_MAX: u32 = 1_000;
+
+fn limit_default() -> u32 {
+    LIMIT_MAX
+}
+
+/// A part of a run's history.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct History {
+    /// In the order in which they were delivered to the guest.
+    pub events: Vec<EventView>,
+    /// Attempts of its steps that failed, or that have been running for long.
+    pub attempts: Vec<AttemptView>,
+    /// The number of the first event of the next part; none after the last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<u32>,
+}
+
+/// What has happened to a run.
+#[utoipa::path(
+    get,
+    path = "/v1/namespaces/{namespace}/runs/{run_id}/history",
+    tag = "runs",
+    params(("namespace" = String, Path), ("run_id" = String, Path), Parameters),
+    responses(
+        (status = 200, body = History),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-run"),
+    )
+)]
+pub(super) async fn get_history(
+    State(host): State<Arc<Host>>,
+    Path((namespace, run_id)): Path<(Namespace, RunId)>,
+    Query(Parameters { first, limit }): Query<Parameters>,
+) -> Result<Json<History>, Problem> {
+    let store = &host.store;
+    if store.get_run(&namespace, run_id).await?.is_none() {
+        return Err(Problem::no_such_run());
+    }
+    let limit = limit.clamp(1, LIMIT_MAX);
+    let events = store.history(run_id, first, limit).await?;
+    let next = events.last().filter(|_| events.len() == limit as usize).map(|event| event.seq + 1);
+    let attempts = store.attempts(run_id, None).await?;
+    Ok(Json(History {
+        events: events.into_iter().map(Into::into).collect(),
+        attempts: attempts.into_iter().map(Into::into).collect(),
+        next,
+    }))
+}

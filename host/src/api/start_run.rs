@@ -1,0 +1,93 @@
+//! `POST /v1/namespaces/{namespace}/runs`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{self, Json, Path, Query, Wait};
+use super::view::RunView;
+use super::{Code, Problem, get_run};
+use crate::model::{Durability, Name, Namespace, Payload, RunId};
+use crate::store::{NewRun, Started};
+use crate::worker::Host;
+
+/// A run to be started.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// Which workflow; its newest version is taken.
+    #[schema(value_type = String)]
+    pub workflow: Name,
+    /// What it is started with. None is `null`.
+    #[serde(default = "Payload::null")]
+    #[schema(value_type = Value)]
+    pub input: Payload,
+    /// When its guest sees events: `output` (the default), or `strict`.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Parameters {
+    /// Answer when the run has ended, but no later than after this long, a minute at most.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "30s")]
+    wait: Wait,
+}
+
+/// Longest idempotency key, in bytes.
+pub(super) const KEY_LENGTH_MAX: usize = 255;
+
+/// Start a run.
+///
+/// With the header `Idempotency-Key`, the same request again is the same run.
+#[utoipa::path(
+    post,
+    path = "/v1/namespaces/{namespace}/runs",
+    tag = "runs",
+    params(("namespace" = String, Path), ("Idempotency-Key" = Option<String>, Header), Parameters),
+    request_body = StartRun,
+    responses(
+        (status = 201, body = RunView, description = "Started"),
+        (status = 200, body = RunView, description = "Started before by the same request"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-workflow"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "idempotency-conflict"),
+    )
+)]
+pub(super) async fn start_run(
+    State(host): State<Arc<Host>>,
+    Path(namespace): Path<Namespace>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    Json(request): Json<StartRun>,
+) -> Result<Response, Problem> {
+    let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
+    let StartRun { workflow, input, durability } = request;
+    let input = extract::payload(input.as_bytes().clone(), &host)?;
+    let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
+    let run = NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key };
+    let (status, run_id) = match host.start_run(&run).await? {
+        Started::New(info) => (StatusCode::CREATED, info.run_id),
+        Started::Before(run_id) => (StatusCode::OK, run_id),
+        Started::Conflict(run_id) => {
+            let detail = format!("run {run_id} was started with this key, for another workflow or with another input");
+            return Err(Problem::new(Code::IdempotencyConflict, detail));
+        }
+        Started::NoSuchWorkflow => {
+            let detail = format!("deploy a component that has the workflow `{}`, or check its name", run.workflow);
+            return Err(Problem::new(Code::NoSuchWorkflow, detail));
+        }
+    };
+    let view = get_run::wait(&host, &namespace, run_id, parameters.wait.0).await?;
+    let mut response = (status, axum::Json(view)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/namespaces/{namespace}/runs/{run_id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}

@@ -1,0 +1,263 @@
+//! What the API shows: the JSON of its answers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::{Ask, Durability, Event, EventKind, Failure, Level, Outcome, Payload, RunState, Timestamp};
+use crate::store::{self, RunListing, RunSummary, Source};
+
+/// A run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RunView {
+    /// Its id.
+    #[schema(format = Uuid)]
+    pub run_id: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// The component that has the workflow.
+    pub component: String,
+    /// The version of the component that it is pinned to.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// When its guest sees events.
+    pub durability: Durability,
+    /// The key that it was started with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub idempotency_key: Option<String>,
+    /// What it was started with.
+    #[schema(value_type = Value)]
+    pub input: Payload,
+    /// Completed: its result.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub result: Option<Payload>,
+    /// Failed or cancelled: why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<FailureView>)]
+    pub failure: Option<Payload>,
+    /// Quarantined: why, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub report: Option<Payload>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When somebody asked it to stop.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cancel_requested_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub closed_at: Option<Timestamp>,
+    /// Length of its history.
+    pub events: u32,
+    /// Waiting: when it wakes by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub wake_at: Option<Timestamp>,
+    /// Waiting: what for; the first 100 calls.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Vec<Value>>)]
+    pub open_calls: Option<Payload>,
+}
+
+/// Why something did not succeed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FailureView {
+    /// A stable word.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// Anything more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub details: Option<Payload>,
+    /// Of a step: whether another attempt may help.
+    pub retryable: bool,
+}
+
+impl From<RunSummary> for RunView {
+    fn from(run: RunSummary) -> Self {
+        let when = |states: &[RunState]| run.result.clone().filter(|_| states.contains(&run.state));
+        Self {
+            run_id: run.run_id.to_string(),
+            result: when(&[RunState::Completed]),
+            failure: when(&[RunState::Failed, RunState::Cancelled]),
+            report: when(&[RunState::Quarantined]),
+            workflow: run.workflow,
+            component: run.component,
+            version: run.version,
+            state: run.state,
+            durability: run.durability,
+            idempotency_key: run.idempotency_key,
+            input: run.input,
+            started_at: run.started_at,
+            cancel_requested_at: run.cancelled_at,
+            closed_at: run.closed_at,
+            events: run.events,
+            wake_at: run.wake_at,
+            open_calls: run.open_calls,
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RunListingView {
+    /// Its id.
+    #[schema(format = Uuid)]
+    pub run_id: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// The component that has the workflow.
+    pub component: String,
+    /// The version that it is pinned to.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub closed_at: Option<Timestamp>,
+}
+
+impl From<RunListing> for RunListingView {
+    fn from(run: RunListing) -> Self {
+        let RunListing { run_id, workflow, component, version, state, started_at, closed_at } = run;
+        Self { run_id: run_id.to_string(), workflow, component, version, state, started_at, closed_at }
+    }
+}
+
+/// One entry of a run's history.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Its number.
+    pub seq: u32,
+    /// The outcome of a `step`, `sleep` or `signal`, or `cancel-requested`.
+    pub kind: String,
+    /// The call that it answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<u32>,
+    /// Of the step or signal.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub name: String,
+    /// What the call handed over; of a sleep, its length in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub input: Option<Payload>,
+    /// Of a step: the attempt that it ended with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt: Option<u32>,
+    /// When the call was made, by the run's own time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub asked_at: Option<Timestamp>,
+    /// The run's own time from this event on.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The result of the call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub result: Option<Payload>,
+    /// Why the call failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<FailureView>)]
+    pub failure: Option<Failure>,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        let view = Self {
+            seq: event.seq,
+            kind: "cancel-requested".to_owned(),
+            call: None,
+            name: String::new(),
+            input: None,
+            attempt: None,
+            asked_at: None,
+            at: event.at,
+            result: None,
+            failure: None,
+        };
+        let EventKind::Completed { call, outcome, attempt, .. } = event.kind else { return view };
+        let (result, failure) = match outcome {
+            Outcome::Ok(result) => (Some(result), None),
+            Outcome::Failed(failure) => (None, Some(failure)),
+        };
+        Self {
+            kind: call.ask.kind().to_owned(),
+            call: Some(call.id),
+            name: call.ask.name().to_owned(),
+            input: (!matches!(call.ask, Ask::Receive { .. })).then(|| call.ask.input()),
+            attempt: matches!(call.ask, Ask::Step { .. }).then_some(attempt),
+            asked_at: Some(call.asked_at),
+            result,
+            failure,
+            ..view
+        }
+    }
+}
+
+/// An attempt of a step that failed, or that has been running for long.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AttemptView {
+    /// Of which call.
+    pub call: u32,
+    /// Its number.
+    pub attempt: u32,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// When the next is due.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<FailureView>)]
+    pub failure: Option<Failure>,
+}
+
+impl From<store::Attempt> for AttemptView {
+    fn from(attempt: store::Attempt) -> Self {
+        let store::Attempt { call, attempt, failure, started_at, ended_at, next_at } = attempt;
+        Self { call, attempt, started_at, ended_at, next_at, failure }
+    }
+}
+
+/// A line of a run's log.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LogView {
+    /// When it was committed.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// How much it matters.
+    pub level: Level,
+    /// Of a step's line: its call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<u32>,
+    /// Of a step's line: its attempt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt: Option<u32>,
+    /// The text.
+    pub message: String,
+}
+
+impl From<store::LogRow> for LogView {
+    fn from(line: store::LogRow) -> Self {
+        let (call, attempt) = match line.source {
+            Source::Workflow => (None, None),
+            Source::Step(call, attempt) => (Some(call), Some(attempt)),
+        };
+        Self { at: line.at, level: line.level, call, attempt, message: line.message }
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: one file for each command.
+//!
+//! `dev` and `serve` are hosts; all other commands are clients of a host's API. Exit codes: 0 done; 1 the run that was waited
+//! for did not complete, or the host ended with an error; 2 the command line is not valid; 3 no host answers; 4 the host
+//! refused.
+
+mod cancel;
+mod client;
+mod deploy;
+mod dev;
+mod get;
+mod history;
+mod host_options;
+mod list;
+mod logs;
+mod output;
+mod serve;
+mod signal;
+mod start;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::Namespace;
+use client::{Client, ClientError};
+
+/// Runs untrusted workflow components durably on Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Global {
+    /// The API of a host
+    #[arg(long, global = true, env = "WINDLASS_SERVER", default_value = "http://127.0.0.1:7420")]
+    server: String,
+    /// The namespace
+    #[arg(long, short, global = true, env = "WINDLASS_NAMESPACE", default_value = "default")]
+    namespace: Namespace,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a host with a database of its own, for development
+    Dev(dev::Dev),
+    /// Run a host on your database
+    Serve(serve::Serve),
+    /// Upload a component
+    Deploy(deploy::Deploy),
+    /// Start a run
+    Start(start::Start),
+    /// Show a run
+    Get(get::Get),
+    /// List runs, newest first
+    List(list::List),
+    /// Show what has happened to a run
+    History(history::History),
+    /// Show what a run has logged
+    Logs(logs::Logs),
+    /// Send a signal to a run
+    Signal(signal::Signal),
+    /// Ask a run to stop
+    Cancel(cancel::Cancel),
+}
+
+/// What a command comes to, when it does not come to an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Well,
+    /// The run that was waited for did not complete.
+    NotCompleted,
+}
+
+impl Cli {
+    /// Do it.
+    pub fn run(self) -> ExitCode {
+        // For every TLS connection of the process; a second call would be the first one's fault.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let result = match runtime {
+            Ok(runtime) => runtime.block_on(self.execute()),
+            Err(error) => Err(error.into()),
+        };
+        match result {
+            Ok(Done::Well) => ExitCode::SUCCESS,
+            Ok(Done::NotCompleted) => ExitCode::from(1),
+            Err(error) => {
+                output::error(&error);
+                ExitCode::from(error.downcast_ref::<ClientError>().map_or(1, ClientError::exit_code))
+            }
+        }
+    }
+
+    async fn execute(self) -> anyhow::Result<Done> {
+        let Global { server, namespace, json } = self.global;
+        let client = || Client::new(&server, &namespace, json);
+        match self.command {
+            Command::Dev(dev) => dev.run(json).await,
+            Command::Serve(serve) => serve.run(json).await,
+            Command::Deploy(deploy) => deploy.run(&client()?).await,
+            Command::Start(start) => start.run(&client()?).await,
+            Command::Get(get) => get.run(&client()?).await,
+            Command::List(list) => list.run(&client()?).await,
+            Command::History(history) => history.run(&client()?).await,
+            Command::Logs(logs) => logs.run(&client()?).await,
+            Command::Signal(signal) => signal.run(&client()?).await,
+            Command::Cancel(cancel) => cancel.run(&client()?).await,
+        }
+    }
+}

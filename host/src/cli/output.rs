@@ -1,0 +1,153 @@
+//! What people see: tables, progress, errors.
+
+#![expect(clippy::print_stdout, reason = "this is what the command line is for")]
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::Done;
+use crate::api::view::{EventView, RunView};
+use crate::model::{Payload, RunState, Timestamp};
+
+/// Print a line.
+pub(super) fn line(text: impl AsRef<str>) {
+    println!("{}", text.as_ref());
+}
+
+/// Print a value as JSON, on one line.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// Print what went wrong.
+pub(super) fn error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Print rows under headings.
+pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
+    table.add_rows(rows);
+    println!("{table}");
+}
+
+/// Something that turns while one waits; it goes when it is dropped. Not where nobody sees it.
+pub(super) struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    pub(super) fn new(what: impl Into<String>, json: bool) -> Self {
+        if json || !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.into());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(Some(bar))
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A time, for people: to the millisecond.
+pub(super) fn time(time: Timestamp) -> String {
+    let mut text = time.to_string();
+    text.truncate("2026-01-01T00:00:00.000".len());
+    text.replace('T', " ")
+}
+
+/// A document, for a cell of a table.
+pub(super) fn short(payload: &Payload) -> String {
+    const LENGTH_MAX: usize = 60;
+    let text = payload.as_str();
+    match text.char_indices().nth(LENGTH_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// What an event was about: `ship → "s-1" (3 attempts)`.
+pub(super) fn event_cells(event: &EventView) -> Vec<String> {
+    let outcome = match (&event.result, &event.failure) {
+        (Some(result), _) => short(result),
+        (None, Some(failure)) => format!("failed: {failure}"),
+        (None, None) => String::new(),
+    };
+    let took = event.asked_at.map(|asked_at| format!("{} ms", event.at.since(asked_at).as_millis()));
+    vec![
+        event.seq.to_string(),
+        time(event.at),
+        event.kind.clone(),
+        event.name.clone(),
+        event.call.map(|call| call.to_string()).unwrap_or_default(),
+        event.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+        took.unwrap_or_default(),
+        outcome,
+    ]
+}
+
+/// The headings of [`event_cells`].
+pub(super) const EVENT_HEADINGS: [&str; 8] = ["#", "at (UTC)", "event", "name", "call", "attempt", "took", "outcome"];
+
+/// Print a run, and say whether it came to what one waits for.
+pub(super) fn run(run: &RunView, as_json: bool) -> anyhow::Result<Done> {
+    if as_json {
+        json(run)?;
+    } else {
+        describe(run);
+    }
+    Ok(done(run))
+}
+
+/// Print the last line about a run that has ended.
+pub(super) fn run_ended(run: &RunView, text: &str) -> Done {
+    println!("{text}");
+    done(run)
+}
+
+fn done(run: &RunView) -> Done {
+    let is_over = run.closed_at.is_some() || run.report.is_some();
+    if is_over && run.state != RunState::Completed { Done::NotCompleted } else { Done::Well }
+}
+
+fn describe(run: &RunView) {
+    println!("run       {}", run.run_id);
+    println!("workflow  {} (component {}, version {})", run.workflow, run.component, run.version);
+    println!("state     {}", run.state.as_str());
+    println!("started   {}", time(run.started_at));
+    if let Some(closed_at) = run.closed_at {
+        println!("ended     {} (after {} ms)", time(closed_at), closed_at.since(run.started_at).as_millis());
+    }
+    println!("events    {}", run.events);
+    if let Some(wake_at) = run.wake_at {
+        println!("wakes     {}", time(wake_at));
+    }
+    let documents =
+        [("waits for", &run.open_calls), ("result", &run.result), ("failure", &run.failure), ("report", &run.report)];
+    for (what, document) in documents {
+        if let Some(document) = document {
+            println!("{what:9} {}", pretty(document));
+        }
+    }
+}
+
+/// A document over several lines, if it has structure.
+fn pretty(document: &Payload) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(document.as_str());
+    value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| document.as_str().to_owned())
+}

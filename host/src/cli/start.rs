@@ -1,0 +1,81 @@
+//! `windlass start`
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use reqwest::Method;
+
+use super::client::Client;
+use super::output::Spinner;
+use super::{Done, output};
+use crate::api::StartRun;
+use crate::api::view::RunView;
+use crate::model::{self, Name, Payload};
+
+#[derive(Args, Debug)]
+pub(super) struct Start {
+    /// The workflow
+    workflow: Name,
+    /// What it is started with: JSON, or @FILE, or - for standard input
+    #[arg(long, short, default_value = "null")]
+    input: String,
+    /// An idempotency key: the same key again is the same run
+    #[arg(long)]
+    key: Option<String>,
+    /// When the guest sees events
+    #[arg(long, value_enum, default_value_t = Durability::Output)]
+    durability: Durability,
+    /// Wait for the end of the run, and show it
+    #[arg(long, short)]
+    wait: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Durability {
+    /// As soon as they are there; what follows from them leaves the host after they are committed
+    Output,
+    /// After they are committed
+    Strict,
+}
+
+impl Start {
+    pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
+        let input = payload(&self.input).await.context("--input")?;
+        let durability = match self.durability {
+            Durability::Output => model::Durability::Output,
+            Durability::Strict => model::Durability::Strict,
+        };
+        let body = StartRun { workflow: self.workflow, input, durability };
+        let mut request = client.request(Method::POST, "/runs").json(&body);
+        if let Some(key) = &self.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let started: RunView = client.send(request).await?;
+        if !self.wait {
+            if client.json {
+                return output::run(&started, true);
+            }
+            output::line(&started.run_id);
+            return Ok(Done::Well);
+        }
+        let run = {
+            let _spinner = Spinner::new(format!("run {} of {}", started.run_id, started.workflow), client.json);
+            client.wait_for_end(&started.run_id).await?
+        };
+        output::run(&run, client.json)
+    }
+}
+
+/// A document from the command line.
+pub(super) async fn payload(text: &str) -> anyhow::Result<Payload> {
+    let bytes = match text.strip_prefix('@') {
+        Some(file) => tokio::fs::read(file).await.with_context(|| format!("cannot read {file}"))?,
+        None if text == "-" => {
+            let mut bytes = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut tokio::io::stdin(), &mut bytes).await?;
+            bytes
+        }
+        None => text.as_bytes().to_vec(),
+    };
+    // The host knows its limit; here it only has to be a document.
+    Ok(Payload::new(bytes, usize::MAX)?)
+}

@@ -1,0 +1,226 @@
+//! What a call from a guest may reach: the data of its store.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+use crate::history::{Delivery, Replay};
+use crate::model::{Ask, Call, CallId, Durability, Event, Name, Payload, RunInfo, Seed, Timestamp};
+use crate::sandbox::{Http, Limiter, Limits, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
+
+/// The database's time, as this host knows it.
+pub type Time = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The data of a store in the workflow role.
+pub struct WorkflowContext {
+    /// What the guest may use.
+    pub limits: Arc<Limits>,
+    /// What it has used of it.
+    pub limiter: Limiter,
+    /// Stops it when it computes for too long, or when its activation is over.
+    pub watch: Watch,
+    /// Its lines.
+    pub log: LogBuffer,
+    wasi: WorkflowWasi,
+    run: Option<RunContext>,
+}
+
+/// The part of it that belongs to a run.
+pub struct RunContext {
+    pub(super) info: Arc<RunInfo>,
+    pub(super) random: ChaCha8Rng,
+    /// How far the guest has come.
+    pub replay: Replay,
+    /// Events of the history that are to be delivered again.
+    recorded: VecDeque<Event>,
+    /// Whether there is no more history than that.
+    history_is_complete: bool,
+    /// What happened and is to be delivered for the first time.
+    live: VecDeque<Delivery>,
+    /// Whether an event must be committed before the guest sees it.
+    is_strict: bool,
+    /// Whether the guest has pulled since it was last called.
+    pulled: bool,
+    pub(super) published_keys: BTreeSet<Name>,
+    clock: RunClock,
+    time: Time,
+    /// What the guest did since the activation last looked.
+    pub effects: Effects,
+}
+
+/// What a guest did that the host must act on.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Delivered for the first time: to be recorded.
+    pub events: Vec<Event>,
+    /// No longer wanted: to be stopped. With what had come for it and was not pulled; a signal goes back to the inbox.
+    pub cancelled: Vec<(Call, Option<Delivery>)>,
+    /// To be shown to outsiders.
+    pub published: BTreeMap<Name, Payload>,
+}
+
+impl WorkflowContext {
+    /// For a guest that is only asked to describe itself.
+    pub fn describing(limits: Arc<Limits>, watch: Watch) -> Self {
+        let log = LogBuffer::new(&limits);
+        let wasi = WorkflowWasi::new(&limits, &RunClock::default(), Seed([0; 16]), &log);
+        Self { limiter: Limiter::new(&limits), limits, watch, log, wasi, run: None }
+    }
+
+    /// For a run, at its beginning.
+    pub fn new(limits: Arc<Limits>, watch: Watch, info: Arc<RunInfo>, time: Time) -> Self {
+        let log = LogBuffer::new(&limits);
+        let clock = RunClock::default();
+        clock.set(info.started_at);
+        let wasi = WorkflowWasi::new(&limits, &clock, info.seed, &log);
+        let run = RunContext {
+            random: Stream::Workflow.of(info.seed),
+            replay: Replay::new(info.started_at, limits.open_calls),
+            recorded: VecDeque::new(),
+            history_is_complete: false,
+            live: VecDeque::new(),
+            is_strict: info.durability == Durability::Strict,
+            pulled: false,
+            published_keys: BTreeSet::new(),
+            clock,
+            time,
+            effects: Effects::default(),
+            info,
+        };
+        Self { limiter: Limiter::new(&limits), limits, watch, log, wasi, run: Some(run) }
+    }
+
+    /// The run that the guest belongs to. Without one, the guest is describing itself and may not ask for anything.
+    pub fn run(&mut self) -> Result<&mut RunContext, Violation> {
+        let message = "`describe` is about the component: there is no run whose clock, calls or state it could use";
+        self.run.as_mut().ok_or_else(|| Violation::new("no-run", message))
+    }
+
+    /// The guest asks: the call gets its number.
+    pub(super) fn ask(&mut self, ask: Ask) -> wasmtime::Result<CallId> {
+        let asked = self.run()?.replay.ask(ask);
+        asked.map_err(|error| Violation::new("too-many-calls", error).into())
+    }
+
+    /// The guest pulls: what comes next, if anything.
+    pub(super) fn next(&mut self) -> wasmtime::Result<Option<Event>> {
+        self.watch.wind_up(self.limits.event_time);
+        let run = self.run()?;
+        run.pulled = true;
+        let event = run.next()?;
+        if run.is_live() {
+            self.log.mute(false);
+        }
+        Ok(event)
+    }
+
+    /// Deliver these again, after what is left of earlier ones. `is_complete`: the history ends with them.
+    pub fn add_recorded(&mut self, events: impl IntoIterator<Item = Event>, is_complete: bool) {
+        let Some(run) = &mut self.run else { return };
+        run.recorded.extend(events);
+        run.history_is_complete = is_complete;
+        let is_live = run.is_live();
+        self.log.mute(!is_live);
+    }
+}
+
+impl RunContext {
+    fn next(&mut self) -> wasmtime::Result<Option<Event>> {
+        if let Some(event) = self.recorded.pop_front() {
+            self.replay.deliver(&event)?;
+            self.clock.set(event.at);
+            return Ok(Some(event));
+        }
+        if !self.history_is_complete || self.is_strict {
+            return Ok(None);
+        }
+        let Some(event) = self.record_next() else { return Ok(None) };
+        self.replay.deliver(&event)?;
+        self.clock.set(event.at);
+        self.effects.events.push(event.clone());
+        Ok(Some(event))
+    }
+
+    /// Whether the guest has seen all of its history: what it does now, it does for the first time.
+    pub fn is_live(&self) -> bool {
+        self.recorded.is_empty() && self.history_is_complete
+    }
+
+    /// The next event of the history that the guest has not pulled.
+    pub fn unpulled(&self) -> Option<&Event> {
+        self.recorded.front()
+    }
+
+    /// Something happened: the guest gets it when it next pulls.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        self.live.push_back(delivery);
+    }
+
+    /// The next thing that happened, as the event that it becomes. `None` if there is nothing, or nothing that the guest
+    /// still wants. Whoever takes it must see to it that the guest gets it next: in strict mode, by
+    /// [`add_recorded`](WorkflowContext::add_recorded) after it was committed.
+    pub fn record_next(&mut self) -> Option<Event> {
+        let now = (self.time)();
+        std::iter::from_fn(|| self.live.pop_front()).find_map(|delivery| self.replay.event(delivery, now))
+    }
+
+    /// Whether there is something to pull.
+    pub fn has_news(&self) -> bool {
+        !self.recorded.is_empty() || (self.history_is_complete && !self.is_strict && !self.live.is_empty())
+    }
+
+    /// The number of the first event that was not read from the history.
+    pub fn next_unread(&self) -> u32 {
+        self.replay.next_seq() + u32::try_from(self.recorded.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the guest has pulled since this was last asked.
+    pub fn take_pulled(&mut self) -> bool {
+        std::mem::take(&mut self.pulled)
+    }
+
+    pub(super) fn cancel(&mut self, id: CallId) {
+        let Some(call) = self.replay.cancel(id) else { return };
+        let came = self.live.iter().position(|delivery| delivery.call() == Some(id));
+        let came = came.and_then(|index| self.live.remove(index));
+        self.effects.cancelled.push((call, came));
+    }
+}
+
+impl WasiView for WorkflowContext {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi.ctx, table: &mut self.wasi.table }
+    }
+}
+
+/// The data of a store in the step role.
+pub struct StepContext {
+    /// What the guest has used.
+    pub limiter: Limiter,
+    /// Its lines.
+    pub log: LogBuffer,
+    wasi: StepWasi,
+    http: Http,
+}
+
+impl StepContext {
+    /// For one attempt, whose lines go into `log`.
+    pub fn new(limits: &Limits, log: LogBuffer, http: Http) -> Self {
+        Self { limiter: Limiter::new(limits), wasi: StepWasi::new(limits, &log), log, http }
+    }
+}
+
+impl WasiView for StepContext {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi.ctx, table: &mut self.wasi.table }
+    }
+}
+
+impl WasiHttpView for StepContext {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http.ctx, table: &mut self.wasi.table, hooks: &mut self.http.hooks }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a component says that it holds.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HostPattern, Name, Payload, RetryPolicy};
+
+/// A component's own description of itself, checked. Stored with each version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The component's own name.
+    pub name: Name,
+    /// Which SDK built it.
+    pub sdk: String,
+    /// At least one.
+    pub workflows: Vec<WorkflowDeclaration>,
+    /// May be none.
+    pub steps: Vec<StepDeclaration>,
+}
+
+/// A program that can be started as a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowDeclaration {
+    /// Unique in the namespace.
+    pub name: Name,
+    /// For people, in Markdown.
+    pub docs: String,
+    /// JSON Schema of its input.
+    pub input_schema: Payload,
+    /// JSON Schema of its result.
+    pub output_schema: Payload,
+}
+
+/// A function that may touch the outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepDeclaration {
+    /// Unique in the component.
+    pub name: Name,
+    /// For people, in Markdown.
+    pub docs: String,
+    /// JSON Schema of its input.
+    pub input_schema: Payload,
+    /// JSON Schema of its result.
+    pub output_schema: Payload,
+    /// What happens after a failed attempt.
+    pub retry: RetryPolicy,
+    /// The longest that an attempt may take, in microseconds.
+    pub timeout_us: u64,
+    /// The hosts that it asks for.
+    pub http: Vec<HostPattern>,
+}
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// None, or too many.
+    #[error("it declares {0} workflows; a component has 1 to {max}", max = Manifest::WORKFLOWS_MAX)]
+    Workflows(usize),
+    /// Too many.
+    #[error("it declares {0} steps; a component has at most {max}", max = Manifest::STEPS_MAX)]
+    Steps(usize),
+    /// Two of one name.
+    #[error("it declares the {kind} `{name}` twice")]
+    Twice {
+        /// "workflow" or "step".
+        kind: &'static str,
+        /// Which.
+        name: Name,
+    },
+    /// A retry policy beyond its limits.
+    #[error("the step `{step}`: {reason}")]
+    Retry {
+        /// Of which step.
+        step: Name,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A timeout beyond its limits.
+    #[error("the step `{0}`: a timeout is from 1 ms to 24 hours")]
+    Timeout(Name),
+}
+
+impl Manifest {
+    /// Most workflows in a component.
+    pub const WORKFLOWS_MAX: usize = 256;
+    /// Most steps in a component.
+    pub const STEPS_MAX: usize = 1_024;
+    /// Shortest and longest timeout of an attempt, in microseconds.
+    pub const TIMEOUT_US: std::ops::RangeInclusive<u64> = 1_000..=86_400_000_000;
+
+    /// Whether it keeps the limits that its fields cannot express.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.workflows.is_empty() || self.workflows.len() > Self::WORKFLOWS_MAX {
+            return Err(ManifestError::Workflows(self.workflows.len()));
+        }
+        if self.steps.len() > Self::STEPS_MAX {
+            return Err(ManifestError::Steps(self.steps.len()));
+        }
+        unique("workflow", self.workflows.iter().map(|workflow| &workflow.name))?;
+        unique("step", self.steps.iter().map(|step| &step.name))?;
+        for step in &self.steps {
+            step.retry.check().map_err(|reason| ManifestError::Retry { step: step.name.clone(), reason })?;
+            if !Self::TIMEOUT_US.contains(&step.timeout_us) {
+                return Err(ManifestError::Timeout(step.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The declaration of a step.
+    pub fn step(&self, name: &str) -> Option<&StepDeclaration> {
+        self.steps.iter().find(|step| &*step.name == name)
+    }
+}
+
+impl StepDeclaration {
+    /// The longest that an attempt may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_micros(self.timeout_us)
+    }
+}
+
+fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a Name>) -> Result<(), ManifestError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(ManifestError::Twice { kind, name: name.clone() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The states of a run.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Name, Namespace, RunId, Timestamp};
+
+/// What is fixed for the whole of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunInfo {
+    /// Its id.
+    pub run_id: RunId,
+    /// Its tenant.
+    pub namespace: Namespace,
+    /// Its workflow.
+    pub workflow: Name,
+    /// The component that has the workflow.
+    pub component: Name,
+    /// The version of the component that the run is pinned to.
+    pub version: u32,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// What its randomness comes from.
+    pub seed: Seed,
+    /// When the guest sees an event.
+    pub durability: Durability,
+}
+
+/// Drawn when a run is accepted, kept with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub [u8; 16]);
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Something is there for it, and no host has taken it up.
+    Ready,
+    /// A host is at it.
+    Running,
+    /// It waits for a signal or a time, and no host holds it.
+    Waiting,
+    /// It ended with a result.
+    Completed,
+    /// It ended with a failure.
+    Failed,
+    /// It was asked to stop and did.
+    Cancelled,
+    /// It cannot be continued safely and waits for a person.
+    Quarantined,
+}
+
+impl RunState {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Ready, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled, Self::Quarantined];
+
+    /// Whether nothing can happen to it any more.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// As it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl std::str::FromStr for RunState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
+            let all: Vec<_> = Self::ALL.iter().map(|state| state.as_str()).collect();
+            format!("a run is {}", all.join(", "))
+        })
+    }
+}
+
+/// When the guest sees an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// As soon as it is there. It is committed before anything that follows from it leaves the host (output commit).
+    #[default]
+    Output,
+    /// After it is committed. Slower; nothing is ever computed twice after a crash.
+    Strict,
+}

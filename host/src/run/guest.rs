@@ -1,0 +1,166 @@
+//! A guest in the workflow role: an instance, and how far it has come.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wasmtime::{AsContextMut, Store};
+
+use super::program::Code;
+use crate::history::Divergence;
+use crate::imports::bindings::{program, workflow};
+use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
+use crate::model::{Failure, Manifest, Payload, RunInfo};
+use crate::sandbox::{Crash, Limits, Trap, Violation, Watch};
+
+/// An instance in the workflow role.
+pub struct Guest {
+    store: Store<WorkflowContext>,
+    exports: workflow::Workflow,
+    started: bool,
+    /// How often in a row it has yielded without pulling an event.
+    yields: u32,
+}
+
+/// How often in a row a guest may yield without pulling an event.
+const YIELDS_MAX: u32 = 1_000;
+
+/// How far a run has come. See `progress` in `wit/program.wit`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// Every event was pulled, and calls are open.
+    Waiting,
+    /// To be called again at once.
+    Yielded,
+    /// The end, with the run's result.
+    Completed(Payload),
+    /// The end, with the reason.
+    Failed(Failure),
+}
+
+/// Why a guest stopped without progress.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// It asked something other than its history says.
+    #[error(transparent)]
+    Diverged(#[from] Box<Divergence>),
+    /// It crashed, or could not be run.
+    #[error(transparent)]
+    Crash(#[from] Crash),
+}
+
+impl Stop {
+    fn of(error: &wasmtime::Error) -> Self {
+        match error.downcast_ref::<Box<Divergence>>() {
+            Some(divergence) => Self::Diverged(divergence.clone()),
+            None => Self::Crash(Crash::of(error)),
+        }
+    }
+}
+
+impl Guest {
+    /// A new instance for a run, at the beginning of its history.
+    pub fn new(
+        code: &Code,
+        limits: Arc<Limits>,
+        end: CancellationToken,
+        info: Arc<RunInfo>,
+        time: Time,
+    ) -> Result<Self, Crash> {
+        let watch = Watch::new(end, limits.event_time);
+        Self::instantiate(code, WorkflowContext::new(limits, watch, info, time))
+    }
+
+    fn instantiate(code: &Code, context: WorkflowContext) -> Result<Self, Crash> {
+        let fuel = context.limits.event_fuel;
+        let hostcall_bytes = context.limits.hostcall_bytes;
+        let mut store = Store::new(code.workflow.engine(), context);
+        store.limiter(|context| &mut context.limiter);
+        store.set_hostcall_fuel(hostcall_bytes);
+        store.set_fuel(fuel).map_err(|error| Crash::of(&error))?;
+        store.epoch_deadline_callback(|store| store.data().watch.look());
+        store.set_epoch_deadline(1);
+        let exports = code.workflow.instantiate(&mut store).map_err(|error| Crash::of(&error))?;
+        Ok(Self { store, exports, started: false, yields: 0 })
+    }
+
+    /// What a component says that it holds.
+    pub fn describe(code: &Code, limits: &Arc<Limits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
+        let watch = Watch::new(CancellationToken::new(), limits.event_time);
+        let mut guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch))?;
+        let described = guest.exports.windlass_workflow_program().call_describe(&mut guest.store);
+        let described = described.map_err(|error| Crash::of(&error))?;
+        Ok(manifest(described, limits))
+    }
+
+    /// Go on from a later activation: `end` is its end.
+    pub fn rejoin(&mut self, end: CancellationToken) {
+        let time = self.store.data().limits.event_time;
+        self.store.data_mut().watch = Watch::new(end, time);
+    }
+
+    /// Call the guest: `start` the first time, `resume` afterwards. Holds the thread until the guest has come to rest.
+    pub fn turn(&mut self, info: &RunInfo, input: &Payload) -> Result<Progress, Stop> {
+        let limits = self.store.data().limits.clone();
+        self.store.data_mut().watch.wind_up(limits.event_time);
+        self.store.set_fuel(limits.event_fuel).map_err(|error| Stop::of(&error))?;
+        let must_pull = self.started && self.run().has_news();
+        let program = self.exports.windlass_workflow_program();
+        let progress = if std::mem::replace(&mut self.started, true) {
+            program.call_resume(self.store.as_context_mut())
+        } else {
+            program.call_start(self.store.as_context_mut(), &info.workflow, &input.as_bytes().to_vec())
+        };
+        let progress = progress.map_err(|error| Stop::of(&error))?;
+        let progress = self.check_contract(progress, must_pull).and_then(|progress| check(progress, &limits));
+        progress.map_err(|violation| Crash::Trap(Trap::violation(&violation)).into())
+    }
+
+    /// What the guest must do besides returning.
+    fn check_contract(&mut self, progress: program::Progress, must_pull: bool) -> Result<program::Progress, Violation> {
+        let pulled = self.run().take_pulled();
+        let yielded = matches!(progress, program::Progress::Yielded);
+        if must_pull && !pulled && !yielded {
+            let message = "the guest came to rest without pulling the event that it was resumed for: \
+                           `resume` must call `event.next` at least once";
+            return Err(Violation::new("not-pulled", message));
+        }
+        self.yields = if yielded && !pulled { self.yields + 1 } else { 0 };
+        if self.yields > YIELDS_MAX {
+            let message = format!("the guest yielded more than {YIELDS_MAX} times without pulling an event");
+            return Err(Violation::new("yields-too-often", message));
+        }
+        Ok(progress)
+    }
+
+    /// The run that the guest belongs to.
+    pub fn run(&mut self) -> &mut RunContext {
+        self.store.data_mut().run().expect("a guest that turns has a run")
+    }
+
+    /// All of its store's data.
+    pub fn context(&mut self) -> &mut WorkflowContext {
+        self.store.data_mut()
+    }
+
+    /// Bytes of memory that the instance holds.
+    pub fn bytes(&self) -> usize {
+        self.store.data().limiter.bytes()
+    }
+
+    /// Whether it was ever called.
+    pub fn is_started(&self) -> bool {
+        self.started
+    }
+}
+
+fn check(progress: program::Progress, limits: &Limits) -> Result<Progress, Violation> {
+    Ok(match progress {
+        program::Progress::Waiting => Progress::Waiting,
+        program::Progress::Yielded => Progress::Yielded,
+        program::Progress::Completed(result) => {
+            let payload = Payload::new(result, limits.payload_bytes);
+            Progress::Completed(payload.map_err(|error| Violation::new("invalid-result", error))?)
+        }
+        program::Progress::Failed(reason) => Progress::Failed(failure(reason, limits)?),
+    })
+}

@@ -1,0 +1,42 @@
+//! The life of one run, one verb a file.
+//!
+//! ```text
+//!                      ┌─ dispatch ─→ steps, timers, letters ─┐
+//!   start ──→ ready ──→ activate: feed history, turn the guest ←─ news
+//!               ↑        │        │          │
+//!               │      park     finish    quarantine
+//!               │        ↓        ↓          ↓
+//!               └──── waiting  completed  quarantined
+//!                              failed
+//!                              cancelled
+//! ```
+//!
+//! An *activation* is one pass of this host over a run, until the run ends, waits for long, or is lost. It is one task, and
+//! everything that happens to the run meanwhile comes to it by mail.
+
+mod activate;
+mod active;
+mod alarm;
+mod dispatch;
+mod finish;
+mod gate;
+mod guest;
+mod letters;
+mod park;
+mod program;
+mod quarantine;
+mod residents;
+mod runner;
+mod steps;
+mod threads;
+mod turn;
+mod upload;
+mod wait;
+
+pub use active::Active;
+pub use alarm::Alarm;
+pub use guest::{Guest, Progress, Stop};
+pub use program::{Code, Program, ProgramError, Programs, Sandbox, SandboxError, build_sandbox};
+pub use quarantine::Report;
+pub use runner::{RunConfig, Runner, RunnerParts};
+pub use upload::{UploadError, Uploaded, upload};

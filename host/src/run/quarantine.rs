@@ -1,0 +1,76 @@
+//! Runs that cannot be continued safely wait for a person, with a report. Their history stays as it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::Stop;
+use super::activate::Activation;
+use crate::history::Divergence;
+use crate::model::Payload;
+use crate::sandbox::{Crash, Trap};
+use crate::store::{CloseState, Record};
+
+/// Why a run is in quarantine. Kept as its result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// A stable word: `divergence`, or the code of the trap.
+    pub code: String,
+    /// What happened, and what to do.
+    pub message: String,
+    /// The last line that the guest logged as an error: where SDKs put the message of a panic.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// The guest's functions, innermost first, where the component carries names.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub backtrace: Vec<String>,
+    /// The event that could not be delivered again, with the call as history has it and as the guest made it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub divergence: Option<Divergence>,
+}
+
+/// Activations in a row that may fail without progress.
+const STRIKES_MAX: u16 = 3;
+
+impl Activation {
+    /// The guest stopped without progress: quarantine, unless another time or place may help.
+    pub(super) async fn stopped(&mut self, stop: Stop) {
+        let run_id = self.info.run_id;
+        let report = match stop {
+            Stop::Crash(Crash::Host(message)) => {
+                tracing::warn!(run.id = %run_id, %message, "the guest could not be run; it is tried again");
+                return self.back_off(self.claimed.strikes).await;
+            }
+            Stop::Crash(Crash::Trap(trap)) => {
+                let strikes = if self.has_progressed { 1 } else { self.claimed.strikes + 1 };
+                if !trap.deterministic && strikes < STRIKES_MAX {
+                    tracing::info!(run.id = %run_id, code = %trap.code, strikes, "the guest crashed; it is tried again");
+                    return self.back_off(strikes).await;
+                }
+                self.report_trap(trap)
+            }
+            Stop::Diverged(divergence) => Report {
+                code: "divergence".to_owned(),
+                message: format!(
+                    "the guest asked something other than its history says: {divergence}. A workflow must do the same \
+                     whenever it sees the same events: what varies belongs in a step"
+                ),
+                last_error: None,
+                backtrace: Vec::new(),
+                divergence: Some(*divergence),
+            },
+        };
+        tracing::warn!(run.id = %run_id, code = %report.code, "the run is quarantined");
+        let close = Record::Close(CloseState::Quarantined, Payload::of(&report));
+        if let Err(lost) = self.writer.commit(vec![close]).await {
+            tracing::debug!(run.id = %run_id, "{lost}");
+        }
+    }
+
+    fn report_trap(&mut self, trap: Trap) -> Report {
+        let last_error = self.guest.as_mut().and_then(|guest| guest.context().log.last_error());
+        let message = format!(
+            "the workflow cannot go on: {}. The same would happen again; it takes a version of its code that does not do this",
+            trap.message
+        );
+        Report { code: trap.code, message, last_error, backtrace: trap.backtrace, divergence: None }
+    }
+}

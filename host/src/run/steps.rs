@@ -1,0 +1,214 @@
+//! Steps of a run: attempts, each in a fresh instance, until one succeeds or no more may be made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use wasmtime::Store;
+
+use super::active::Mail;
+use super::gate::RunGate;
+use super::{Program, Programs};
+use crate::imports::bindings::step::exports::windlass::workflow::program;
+use crate::imports::bindings::types;
+use crate::imports::{StepContext, failure};
+use crate::model::{
+    CallId, Failure, LogLine, Name, Payload, PayloadError, RetryPolicy, RunInfo, StepOptions, Timestamp, code,
+};
+use crate::sandbox::{Crash, Http, Limits, LogBuffer, Violation};
+use crate::store::{DatabaseClock, Lease, RunWriter};
+
+/// An attempt that runs for longer than this is worth a row, so that people see it.
+const LONG: Duration = Duration::from_secs(5);
+
+/// What all attempts of a run have in common.
+pub(super) struct StepRunner {
+    pub(super) info: Arc<RunInfo>,
+    pub(super) program: Arc<Program>,
+    pub(super) programs: Arc<Programs>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) clock: DatabaseClock,
+    pub(super) lease: Arc<Lease>,
+    pub(super) writer: RunWriter,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) address: mpsc::UnboundedSender<Mail>,
+}
+
+/// A call of a step that has no outcome yet.
+#[derive(Debug)]
+pub(super) struct OpenStep {
+    pub(super) name: Name,
+    pub(super) input: Payload,
+    pub(super) retry: RetryPolicy,
+    timeout: Duration,
+    /// The attempt that runs, or is the next to run.
+    pub(super) attempt: u32,
+    running: Option<Running>,
+}
+
+/// Stops the attempt when it is dropped.
+#[derive(Debug)]
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An attempt that is over.
+#[derive(Debug)]
+pub(super) struct AttemptEnd {
+    pub(super) call: CallId,
+    pub(super) attempt: u32,
+    pub(super) started_at: Timestamp,
+    pub(super) result: Result<Payload, Failure>,
+    pub(super) lines: Vec<LogLine>,
+}
+
+impl OpenStep {
+    /// As the manifest declares it, where the call does not say otherwise. A step that is not declared fails at once.
+    pub(super) fn new(name: Name, input: Payload, options: StepOptions, program: &Program) -> Self {
+        let declared = program.manifest.step(&name);
+        let retry = options.retry.or(declared.map(|step| step.retry)).unwrap_or_default();
+        let timeout = options.timeout.or(declared.map(|step| step.timeout())).unwrap_or(LONG);
+        Self { name, input, retry, timeout, attempt: 1, running: None }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The attempt is over, whatever it came to.
+    pub(super) fn ended(&mut self) {
+        self.running = None;
+    }
+}
+
+impl StepRunner {
+    /// Begin the step's next attempt. Its end comes by mail.
+    pub(super) fn begin(self: &Arc<Self>, call: CallId, step: &mut OpenStep) {
+        let attempt = Attempt {
+            call,
+            number: step.attempt,
+            max_attempts: step.retry.max_attempts,
+            name: step.name.clone(),
+            input: step.input.clone(),
+            timeout: step.timeout,
+            log: LogBuffer::new(&self.limits),
+        };
+        let task = self.runtime.spawn(attempt.run(self.clone()));
+        step.running = Some(Running(task.abort_handle()));
+    }
+}
+
+struct Attempt {
+    call: CallId,
+    number: u32,
+    max_attempts: u32,
+    name: Name,
+    input: Payload,
+    timeout: Duration,
+    log: LogBuffer,
+}
+
+impl Attempt {
+    async fn run(self, runner: Arc<StepRunner>) {
+        let _place = runner.places.acquire().await.expect("never closed");
+        let started_at = runner.clock.now();
+        let (call, attempt) = (self.call, self.number);
+        let result = {
+            let mut work = std::pin::pin!(tokio::time::timeout(self.timeout, self.execute(&runner, started_at)));
+            let result = match tokio::time::timeout(LONG, &mut work).await {
+                Ok(result) => result,
+                Err(_) => {
+                    self.mail(&runner, Mail::StillRunning { call, attempt, started_at });
+                    work.await
+                }
+            };
+            result.unwrap_or_else(|_elapsed| {
+                let took = humantime::format_duration(self.timeout);
+                Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
+            })
+        };
+        let end = AttemptEnd { call, attempt, started_at, result, lines: self.log.take() };
+        self.mail(&runner, Mail::Attempt(end));
+    }
+
+    fn mail(&self, runner: &StepRunner, mail: Mail) {
+        // An activation that is over wants no mail.
+        let _ = runner.address.send(mail);
+    }
+
+    async fn execute(&self, runner: &StepRunner, started_at: Timestamp) -> Result<Payload, Failure> {
+        let Some(declared) = runner.program.manifest.step(&self.name) else {
+            return Err(Failure::fatal(code::UNKNOWN_STEP, format!("the component declares no step `{}`", self.name)));
+        };
+        let info = &runner.info;
+        let granted = if declared.http.is_empty() {
+            Arc::default()
+        } else {
+            let granted = runner.programs.grants(&info.namespace, &info.component).await;
+            granted.map_err(|error| Failure::retryable("host-error", error))?
+        };
+        let gate = Arc::new(RunGate { lease: runner.lease.clone(), writer: runner.writer.clone() });
+        let http = Http::new(declared.http.clone().into(), granted, gate);
+        let context = StepContext::new(&runner.limits, self.log.clone(), http);
+        let result = self.call(runner, context, started_at).await;
+        result.map_err(|error| self.explain(&error)).and_then(|result| self.accept(result, &runner.limits))
+    }
+
+    async fn call(
+        &self,
+        runner: &StepRunner,
+        context: StepContext,
+        started_at: Timestamp,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Failure>> {
+        let mut store = Store::new(runner.program.code.step.engine(), context);
+        store.limiter(|context| &mut context.limiter);
+        store.set_hostcall_fuel(runner.limits.hostcall_bytes);
+        store.set_fuel(runner.limits.step_fuel)?;
+        store.epoch_deadline_async_yield_and_update(1);
+        let exports = runner.program.code.step.instantiate_async(&mut store).await?;
+        let info = &runner.info;
+        let attempt = program::Attempt {
+            namespace: info.namespace.to_string(),
+            run_id: info.run_id.to_string(),
+            call: self.call,
+            number: self.number,
+            max_attempts: self.max_attempts,
+            idempotency_key: format!("{}/{}/{}", info.namespace, info.run_id, self.call),
+            deadline: started_at.after(self.timeout).as_micros(),
+        };
+        let program = exports.windlass_workflow_program();
+        program.call_run_step(&mut store, &self.name, &self.input.as_bytes().to_vec(), &attempt).await
+    }
+
+    /// What the guest returned, as something that can be kept.
+    fn accept(&self, result: Result<Vec<u8>, types::Failure>, limits: &Limits) -> Result<Payload, Failure> {
+        match result {
+            Ok(payload) => Payload::new(payload, limits.payload_bytes).map_err(|error| match error {
+                PayloadError::TooLarge { .. } => Failure::fatal(code::PAYLOAD_TOO_LARGE, error),
+                PayloadError::Invalid(_) => Failure::fatal(code::INVALID_PAYLOAD, error),
+            }),
+            Err(reason) => Err(failure(reason, limits).unwrap_or_else(|Violation { code, message }| {
+                Failure::fatal(code, format!("the step failed, and its failure is not acceptable: {message}"))
+            })),
+        }
+    }
+
+    /// A crash is a failed attempt like any other.
+    fn explain(&self, error: &wasmtime::Error) -> Failure {
+        match Crash::of(error) {
+            Crash::Trap(trap) if trap.code == "guest-panic" => {
+                let message = self.log.last_error().unwrap_or(trap.message);
+                Failure::retryable(code::STEP_TRAP, message)
+            }
+            Crash::Trap(trap) if trap.code == "guest-trap" => Failure::retryable(code::STEP_TRAP, trap.message),
+            Crash::Trap(trap) => Failure::retryable(&trap.code, trap.message),
+            Crash::Host(message) => Failure::retryable("host-error", message),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Letting the guest compute, and writing down what it did.
+
+use std::mem;
+
+use super::activate::{Activation, Interruption};
+use super::guest::{Guest, Progress};
+use super::steps::StepRunner;
+use crate::history::{Delivery, Divergence};
+use crate::imports::Effects;
+use crate::model::Ask;
+use crate::store::{Record, Source};
+
+/// Events that are read and delivered at a time.
+const HISTORY_CHUNK: u32 = 2_000;
+
+/// The guest has come to rest.
+pub(super) struct Turned(pub(super) Progress);
+
+impl Activation {
+    /// An instance with its history, or the first part of it: the one that stayed in memory, which lacks only what other
+    /// hosts have added, or a new one.
+    pub(super) async fn prepare_guest(&mut self) -> Result<(), Interruption> {
+        let guest = match self.runner.residents.take(self.info.run_id) {
+            Some(mut guest) => {
+                guest.rejoin(self.end.clone());
+                guest
+            }
+            None => {
+                let clock = self.runner.clock.clone();
+                let time = std::sync::Arc::new(move || clock.now());
+                let StepRunner { program, limits, .. } = &*self.step_runner;
+                Guest::new(&program.code, limits.clone(), self.end.clone(), self.info.clone(), time)?
+            }
+        };
+        self.guest = Some(guest);
+        if self.is_new {
+            self.guest().context().add_recorded([], true);
+            return Ok(());
+        }
+        self.feed_history().await
+    }
+
+    /// The next part of the history.
+    async fn feed_history(&mut self) -> Result<(), Interruption> {
+        let first = self.guest().run().next_unread();
+        let events = self.runner.store.history(self.info.run_id, first, HISTORY_CHUNK).await?;
+        let is_complete = events.len() < HISTORY_CHUNK as usize;
+        self.guest().context().add_recorded(events, is_complete);
+        Ok(())
+    }
+
+    /// Call the guest on a thread of its own, if there is something for it; then hand what it did to the writer.
+    pub(super) async fn turn(&mut self) -> Result<Turned, Interruption> {
+        if self.guest().is_started() && !self.guest().run().has_news() && self.guest().run().is_live() {
+            // It stayed in memory, and nothing has been added to its history.
+            return Ok(Turned(Progress::Waiting));
+        }
+        let mut guest = self.guest.take().expect("the guest is back from its turn");
+        let (info, input) = (self.info.clone(), self.claimed.input.clone());
+        let turn = self.runner.threads.run(move || {
+            let progress = guest.turn(&info, &input);
+            (guest, progress)
+        });
+        let (guest, progress) = turn.await.map_err(|panic| Interruption::Host(panic.to_string()))?;
+        self.guest = Some(guest);
+        let progress = match progress {
+            Ok(progress) => progress,
+            Err(stop) => {
+                // What was delivered was delivered: it need not happen again for whoever looks into the crash.
+                self.write_effects().await?;
+                return Err(stop.into());
+            }
+        };
+        let is_over = matches!(progress, Progress::Completed(_) | Progress::Failed(_));
+        if !self.guest().run().is_live() && (is_over || self.guest().run().unpulled().is_none()) {
+            self.feed_history().await?;
+        }
+        if is_over && let Some(event) = self.guest().run().unpulled() {
+            return Err(Interruption::Stop(Box::new(Divergence::ended_early(event)).into()));
+        }
+        self.write_effects().await?;
+        Ok(Turned(progress))
+    }
+
+    async fn write_effects(&mut self) -> Result<(), Interruption> {
+        let mut records = self.lines();
+        let Effects { events, cancelled, published } = mem::take(&mut self.guest().run().effects);
+        self.has_progressed |= !events.is_empty();
+        records.extend(events.into_iter().map(Record::Event));
+        records.extend(published.into_iter().map(|(key, value)| Record::Publish(key, value)));
+        for (call, came) in cancelled {
+            match call.ask {
+                Ask::Step { .. } => drop(self.steps.remove(&call.id)),
+                Ask::Receive { name } => self.letters.cancel(&name, call.id, came),
+                Ask::Sleep { .. } => {}
+            }
+            self.due.retain(|(_, due)| *due != call.id);
+        }
+        Ok(self.writer.append(records).await?)
+    }
+
+    fn lines(&mut self) -> Vec<Record> {
+        let lines = self.guest().context().log.take();
+        lines.into_iter().map(|line| Record::Log(Source::Workflow, line)).collect()
+    }
+
+    /// Tell the guest when it next computes.
+    pub(super) fn deliver(&mut self, delivery: Delivery) {
+        self.guest().run().deliver(delivery);
+    }
+}

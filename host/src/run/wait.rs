@@ -1,0 +1,186 @@
+//! Until there is news for the guest.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::activate::{Activation, Interruption};
+use super::active::Mail;
+use super::steps::{AttemptEnd, OpenStep};
+use crate::history::Delivery;
+use crate::model::{CallId, Durability, Failure, Outcome, Payload, Timestamp};
+use crate::store::{AttemptRecord, Lost, Record, Source, Verdict};
+
+/// What the wait came to.
+pub(super) enum Waited {
+    /// There is something for the guest.
+    News,
+    /// It took too long: the run is parked.
+    Parked,
+}
+
+/// How often an activation that waits for a step looks into the run's inbox by itself: hints may be lost.
+const LETTERS_EVERY: Duration = Duration::from_secs(10);
+
+/// However far away a time is, it is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+
+impl Activation {
+    /// Wait for news. A wait that would take long is left to the database.
+    pub(super) async fn wait(&mut self) -> Result<Waited, Interruption> {
+        let mut idle_since = Instant::now();
+        let mut looked_at = idle_since;
+        loop {
+            self.collect();
+            self.commit_next().await?;
+            if self.guest().run().has_news() {
+                return Ok(Waited::News);
+            }
+            let due = self.next_due();
+            let park_at = self.may_park(due).then(|| self.park_at(idle_since));
+            let look_at = looked_at + LETTERS_EVERY;
+            let (end, shutdown) = (self.end.clone(), self.runner.shutdown.clone());
+            tokio::select! {
+                biased;
+                () = end.cancelled() => return Err(Lost.into()),
+                Some(mail) = self.place.mail.recv() => {
+                    self.read_all(mail).await?;
+                    idle_since = Instant::now();
+                }
+                () = sleep_until(due.unwrap_or_else(|| idle_since + LOOK_AGAIN)), if due.is_some() => {}
+                () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
+                () = sleep_until(park_at.unwrap_or(look_at)), if park_at.is_some() => {
+                    match self.park().await? {
+                        Verdict::Done => return Ok(Waited::Parked),
+                        Verdict::Mail => self.read_letters().await?,
+                    }
+                }
+                () = sleep_until(look_at), if park_at.is_none() => {
+                    self.read_letters().await?;
+                    looked_at = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// What is there now, for the guest.
+    fn collect(&mut self) {
+        let now = self.runner.clock.now();
+        while let Some(&(at, call)) = self.due.first().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, call));
+            match self.steps.get_mut(&call) {
+                Some(step) => self.step_runner.begin(call, step),
+                None => self.deliver(completed(call, Outcome::Ok(Payload::null()), 0)),
+            }
+        }
+        for delivery in self.letters.take() {
+            self.deliver(delivery);
+        }
+    }
+
+    /// In strict mode the guest sees nothing that is not committed: the next event becomes part of the history first.
+    async fn commit_next(&mut self) -> Result<(), Interruption> {
+        if self.info.durability == Durability::Output {
+            return Ok(());
+        }
+        let Some(event) = self.guest().run().record_next() else { return Ok(()) };
+        self.writer.commit(vec![Record::Event(event.clone())]).await?;
+        self.has_progressed = true;
+        self.guest().context().add_recorded([event], true);
+        Ok(())
+    }
+
+    /// By this host's clock, the earliest time at which something is due.
+    fn next_due(&self) -> Option<Instant> {
+        let &(at, _) = self.due.first()?;
+        Some(Instant::now() + at.since(self.runner.clock.now()).min(LOOK_AGAIN))
+    }
+
+    /// Whether the run could be let go of: no attempt runs, and nothing is due soon, unless this host is to stop.
+    fn may_park(&self, due: Option<Instant>) -> bool {
+        let soon = Instant::now() + self.runner.config.park_after;
+        let is_worth_it = due.is_none_or(|due| due > soon) || self.runner.shutdown.is_cancelled();
+        is_worth_it && !self.steps.values().any(OpenStep::is_running)
+    }
+
+    fn park_at(&self, idle_since: Instant) -> Instant {
+        if self.runner.shutdown.is_cancelled() { Instant::now() } else { idle_since + self.runner.config.park_after }
+    }
+
+    /// Read this and whatever else has come. Of many hints that letters are there, one is enough.
+    async fn read_all(&mut self, first: Mail) -> Result<(), Interruption> {
+        let mut letters = false;
+        let mut next = Some(first);
+        while let Some(mail) = next {
+            match mail {
+                Mail::Letters => letters = true,
+                mail => self.read(mail).await?,
+            }
+            next = self.place.mail.try_recv().ok();
+        }
+        if letters { self.read_letters().await } else { Ok(()) }
+    }
+
+    async fn read(&mut self, mail: Mail) -> Result<(), Interruption> {
+        match mail {
+            Mail::Letters => self.read_letters().await,
+            Mail::Attempt(end) => self.attempt_ended(end).await,
+            Mail::StillRunning { call, attempt, started_at } => {
+                let record = AttemptRecord { call, attempt, failure: None, started_at, ended_at: None, next_at: None };
+                Ok(self.writer.append(vec![Record::Attempt(record)]).await?)
+            }
+        }
+    }
+
+    /// Look into the run's inbox.
+    pub(super) async fn read_letters(&mut self) -> Result<(), Interruption> {
+        let letters = self.runner.store.letters(self.info.run_id, self.letters.last()).await?;
+        self.letters.add(letters);
+        Ok(())
+    }
+
+    async fn attempt_ended(&mut self, end: AttemptEnd) -> Result<(), Interruption> {
+        let AttemptEnd { call, attempt, started_at, result, lines } = end;
+        let source = Source::Step(call, attempt);
+        let mut records: Vec<_> = lines.into_iter().map(|line| Record::Log(source, line)).collect();
+        // The workflow may have cancelled the call while the attempt was on its way here.
+        if let Some(step) = self.steps.get_mut(&call).filter(|step| step.attempt == attempt) {
+            step.ended();
+            match result {
+                Ok(payload) => {
+                    self.steps.remove(&call);
+                    self.deliver(completed(call, Outcome::Ok(payload), attempt));
+                }
+                Err(failure) => records.push(self.attempt_failed(call, attempt, started_at, failure)),
+            }
+        }
+        Ok(self.writer.append(records).await?)
+    }
+
+    /// Another attempt later, or none.
+    fn attempt_failed(&mut self, call: CallId, attempt: u32, started_at: Timestamp, failure: Failure) -> Record {
+        let now = self.runner.clock.now();
+        let step = self.steps.get_mut(&call).filter(|_| failure.retryable);
+        let next_at = step.and_then(|step| {
+            let wait = step.retry.wait(attempt, rand::random())?;
+            step.attempt += 1;
+            Some(now.after(wait))
+        });
+        match next_at {
+            Some(next_at) => drop(self.due.insert((next_at, call))),
+            None => self.step_failed(call, attempt, failure.clone()),
+        }
+        let (failure, ended_at) = (Some(failure), Some(now));
+        Record::Attempt(AttemptRecord { call, attempt, failure, started_at, ended_at, next_at })
+    }
+
+    /// No more attempts: the failure is the step's.
+    pub(super) fn step_failed(&mut self, call: CallId, attempt: u32, failure: Failure) {
+        self.steps.remove(&call);
+        self.deliver(completed(call, Outcome::Failed(failure), attempt));
+    }
+}
+
+fn completed(call: CallId, outcome: Outcome, attempt: u32) -> Delivery {
+    Delivery::Completed { call, outcome, attempt, inbox: None }
+}

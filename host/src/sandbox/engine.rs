@@ -1,0 +1,138 @@
+//! The two engines, and the watch that stops what computes for too long.
+
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy, UpdateDeadline, WasmFeatures,
+};
+
+use super::trap::TIME_EXCEEDED;
+use super::{Limits, Violation};
+
+/// One engine a role. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engines {
+    /// For workflows: deterministic, synchronous.
+    pub workflow: Engine,
+    /// For steps: asynchronous.
+    pub step: Engine,
+}
+
+/// How often guest code looks at the clock.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a component may use of WebAssembly. What is not here is refused at upload: threads and shared memory, 64-bit
+/// memories, garbage collection, exceptions, several memories in a module, stack switching, component-model async.
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+impl Engines {
+    /// Build both, and start the thread that drives their clocks. It ends when the engines are dropped.
+    pub fn new(limits: &Limits) -> Result<Self> {
+        let mut workflow = config(limits);
+        workflow
+            .cranelift_nan_canonicalization(true)
+            .relaxed_simd_deterministic(true)
+            .concurrency_support(false)
+            .allocation_strategy(pool(limits, limits.workflow_instances, 1));
+        let mut step = config(limits);
+        step.async_stack_zeroing(true).allocation_strategy(pool(limits, limits.step_instances, limits.step_instances));
+        let engines = Self { workflow: Engine::new(&workflow)?, step: Engine::new(&step)? };
+        tick([engines.workflow.weak(), engines.step.weak()]);
+        Ok(engines)
+    }
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(limits.stack_bytes)
+        // Slots of 4 GiB need no bounds checks; they take address space, not memory.
+        .memory_reservation(4 << 30)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(20));
+    config
+}
+
+fn pool(limits: &Limits, instances: u32, stacks: u32) -> InstanceAllocationStrategy {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    // What toolchains emit has three core instances, one memory and two or three tables; few have more.
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .total_stacks(stacks)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .max_core_instances_per_component(count(limits.instances))
+        .max_memories_per_component(count(limits.memories))
+        .max_tables_per_component(count(limits.tables))
+        .max_tables_per_module(count(limits.tables))
+        .table_elements(limits.table_elements)
+        .max_memory_size(limits.memory_bytes);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+fn tick(engines: [wasmtime::EngineWeak; 2]) {
+    let drive = move || {
+        // Both are dropped together.
+        while let [Some(workflow), Some(step)] = [engines[0].upgrade(), engines[1].upgrade()] {
+            workflow.increment_epoch();
+            step.increment_epoch();
+            drop((workflow, step));
+            thread::sleep(TICK);
+        }
+    };
+    thread::Builder::new().name("windlass-epoch".into()).spawn(drive).expect("a thread at start-up");
+}
+
+/// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 10 ms.
+#[derive(Debug)]
+pub struct Watch {
+    deadline: Instant,
+    end: CancellationToken,
+}
+
+impl Watch {
+    /// For guest code that may go on for `time` from now, and until `end` is cancelled.
+    pub fn new(end: CancellationToken, time: Duration) -> Self {
+        Self { deadline: Instant::now() + time, end }
+    }
+
+    /// The guest may go on for `time` from now.
+    pub fn wind_up(&mut self, time: Duration) {
+        self.deadline = Instant::now() + time;
+    }
+
+    /// What the guest's store asks at every tick.
+    pub fn look(&self) -> Result<UpdateDeadline> {
+        if self.end.is_cancelled() {
+            return Err(Violation::new(TIME_EXCEEDED, "the activation is over").into());
+        }
+        if Instant::now() > self.deadline {
+            return Err(Violation::new(TIME_EXCEEDED, "the guest took too long over one event").into());
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}

@@ -1,0 +1,84 @@
+//! Components and their versions.
+
+use super::{Error, Result, Store};
+use crate::model::{Digest, HostPattern, Manifest, Name, Namespace};
+
+/// An upload that passed the inspection.
+#[derive(Debug)]
+pub struct Deployment<'a> {
+    /// Whose.
+    pub namespace: &'a Namespace,
+    /// Under which name its versions are counted.
+    pub component: &'a Name,
+    /// The uploaded bytes.
+    pub bytes: &'a [u8],
+    /// What it says that it holds.
+    pub manifest: &'a Manifest,
+    /// Hosts that the operator lets its steps reach.
+    pub grants: &'a [HostPattern],
+}
+
+/// A version of a component, with all that is needed to run it.
+#[derive(Debug)]
+pub struct Version {
+    /// Of the bytes.
+    pub digest: Digest,
+    /// The uploaded bytes.
+    pub bytes: Vec<u8>,
+    /// What it holds.
+    pub manifest: Manifest,
+}
+
+impl Store {
+    /// Keep an upload. Returns its version, and whether it is a new one.
+    pub async fn deploy(&self, deployment: Deployment<'_>) -> Result<(u32, bool)> {
+        let Deployment { namespace, component, bytes, manifest, grants } = deployment;
+        let encoded =
+            serde_json::to_vec(manifest).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
+        let workflows: Vec<_> = manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect();
+        let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
+        let (version, created): (i32, bool) =
+            sqlx::query_as("SELECT version, created FROM deploy($1, $2, $3, $4, $5, $6, $7)")
+                .bind(&**namespace)
+                .bind(&**component)
+                .bind(&Digest::of(bytes).0[..])
+                .bind(bytes)
+                .bind(encoded)
+                .bind(workflows)
+                .bind(grants)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok((version.unsigned_abs(), created))
+    }
+
+    /// A version of a component; `None` if there is no such.
+    pub async fn version(&self, namespace: &Namespace, component: &Name, version: u32) -> Result<Option<Version>> {
+        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "SELECT v.digest, c.bytes, v.manifest FROM versions v JOIN components c USING (namespace, digest) \
+             WHERE v.namespace = $1 AND v.component = $2 AND v.version = $3",
+        )
+        .bind(&**namespace)
+        .bind(&**component)
+        .bind(super::batch::int(version))
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some((digest, bytes, manifest)) = row else { return Ok(None) };
+        let corrupt = |what: &str| Error::Internal(sqlx::Error::Decode(format!("a version's {what}").into()));
+        let digest = Digest(digest.try_into().map_err(|_| corrupt("digest"))?);
+        let manifest = serde_json::from_slice(&manifest).map_err(|_| corrupt("manifest"))?;
+        Ok(Some(Version { digest, bytes, manifest }))
+    }
+
+    /// The hosts that a component's steps may reach if they ask for them.
+    pub async fn grants(&self, namespace: &Namespace, component: &Name) -> Result<Vec<HostPattern>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT http_host FROM grants WHERE namespace = $1 AND component = $2 ORDER BY http_host",
+        )
+        .bind(&**namespace)
+        .bind(&**component)
+        .fetch_all(&self.pool)
+        .await?;
+        // Each was a pattern when it was granted.
+        Ok(rows.iter().filter_map(|host| host.parse().ok()).collect())
+    }
+}

@@ -1,0 +1,43 @@
+//! Postgres behind a wall: every statement that the host runs is in this folder, and nearly all of them call a function of
+//! `migrations/`. No transaction is held open by the host: a call is a transaction.
+
+mod batch;
+mod clock;
+mod components;
+mod connect;
+mod error;
+mod history;
+mod inbox;
+mod lease;
+mod runs;
+mod schedule;
+mod start;
+mod wake;
+mod watch;
+mod writer;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+pub use batch::{AttemptRecord, CloseState, Park, Record, Source};
+pub use clock::DatabaseClock;
+pub use components::{Deployment, Version};
+pub use connect::ConnectError;
+pub use error::{Error, Result};
+pub use history::{Attempt, LogRow, Published};
+pub use inbox::{Letter, Sent};
+pub use lease::{Lease, LeaseTimes};
+pub use runs::{RunFilter, RunListing, RunSummary};
+pub use schedule::{Claimed, Fired, Reaped};
+pub use start::{NewRun, Started};
+pub use wake::{Hint, HintListener, Hints};
+pub use watch::{Watcher, Watchers};
+pub use writer::{Lost, RunWriter, Verdict, Writers};
+
+/// One installation: a schema in a database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+    schema: String,
+}

@@ -1,0 +1,175 @@
+//! Reading where runs stand.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::batch::int;
+use super::schedule::durability;
+use super::{Result, Store};
+use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timestamp};
+
+/// All about one run but its history.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// Its id.
+    pub run_id: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The component that has the workflow.
+    pub component: String,
+    /// The version of the component that it is pinned to.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// When its guest sees events.
+    pub durability: Durability,
+    /// The key that it was started with.
+    pub idempotency_key: Option<String>,
+    /// What it was started with.
+    pub input: Payload,
+    /// Its result, its failure, or why it is quarantined.
+    pub result: Option<Payload>,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When somebody asked it to stop.
+    pub cancelled_at: Option<Timestamp>,
+    /// When it ended.
+    pub closed_at: Option<Timestamp>,
+    /// Length of its history.
+    pub events: u32,
+    /// When it wakes by itself.
+    pub wake_at: Option<Timestamp>,
+    /// What it waits for.
+    pub open_calls: Option<Payload>,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug)]
+pub struct RunListing {
+    /// Its id.
+    pub run_id: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The component that has the workflow.
+    pub component: String,
+    /// The version that it is pinned to.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this workflow only.
+    pub workflow: Option<Name>,
+    /// In this state only.
+    pub state: Option<RunState>,
+    /// After this one in the list.
+    pub after: Option<(Timestamp, RunId)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    run_id: Uuid,
+    workflow: String,
+    component: String,
+    version: i32,
+    state: i16,
+    durability: i16,
+    idempotency_key: Option<String>,
+    input: Vec<u8>,
+    result: Option<Vec<u8>>,
+    started_at: DateTime<Utc>,
+    cancelled_at: Option<DateTime<Utc>>,
+    closed_at: Option<DateTime<Utc>>,
+    events: i32,
+    wake_at: Option<DateTime<Utc>>,
+    open_calls: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ListingRow {
+    run_id: Uuid,
+    workflow: String,
+    component: String,
+    version: i32,
+    state: i16,
+    started_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// A run of a namespace; `None` if there is no such.
+    pub async fn get_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<RunSummary>> {
+        let row: Option<SummaryRow> = sqlx::query_as("SELECT * FROM get_run($1, $2)")
+            .bind(&**namespace)
+            .bind(run_id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(Into::into))
+    }
+
+    /// Runs of a namespace, newest first, at most `limit`.
+    pub async fn list_runs(&self, namespace: &Namespace, filter: &RunFilter, limit: u32) -> Result<Vec<RunListing>> {
+        let rows: Vec<ListingRow> = sqlx::query_as("SELECT * FROM list_runs($1, $2, $3, $4, $5, $6)")
+            .bind(&**namespace)
+            .bind(filter.workflow.as_deref())
+            .bind(filter.state.map(state_code))
+            .bind(filter.after.map(|(at, _)| DateTime::<Utc>::from(at)))
+            .bind(filter.after.map(|(_, id)| id.0))
+            .bind(int(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+/// The codes of the SQL function `run_state` are the places in this list.
+fn state(code: i16) -> RunState {
+    usize::try_from(code).ok().and_then(|code| RunState::ALL.get(code)).copied().unwrap_or(RunState::Quarantined)
+}
+
+fn state_code(state: RunState) -> i16 {
+    RunState::ALL.iter().position(|other| *other == state).and_then(|code| i16::try_from(code).ok()).unwrap_or(0)
+}
+
+impl From<SummaryRow> for RunSummary {
+    fn from(row: SummaryRow) -> Self {
+        Self {
+            run_id: RunId(row.run_id),
+            workflow: row.workflow,
+            component: row.component,
+            version: row.version.unsigned_abs(),
+            state: state(row.state),
+            durability: durability(row.durability),
+            idempotency_key: row.idempotency_key,
+            input: Payload::stored(row.input),
+            result: row.result.map(Payload::stored),
+            started_at: row.started_at.into(),
+            cancelled_at: row.cancelled_at.map(Into::into),
+            closed_at: row.closed_at.map(Into::into),
+            events: row.events.unsigned_abs(),
+            wake_at: row.wake_at.map(Into::into),
+            open_calls: row.open_calls.map(Payload::stored),
+        }
+    }
+}
+
+impl From<ListingRow> for RunListing {
+    fn from(row: ListingRow) -> Self {
+        Self {
+            run_id: RunId(row.run_id),
+            workflow: row.workflow,
+            component: row.component,
+            version: row.version.unsigned_abs(),
+            state: state(row.state),
+            started_at: row.started_at.into(),
+            closed_at: row.closed_at.map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Which run goes where: claim, fire, reap.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::types::PgInterval;
+use std::time::Duration;
+
+use super::{Error, Lease, Result, Store};
+use crate::model::{Durability, Name, Namespace, Payload, RunId, RunInfo, SHARDS, Seed};
+
+/// A run that this host now owns.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// What is fixed about it.
+    pub info: RunInfo,
+    /// What it was started with.
+    pub input: Payload,
+    /// Activations in a row that failed without progress.
+    pub strikes: u16,
+}
+
+/// What [`Store::fire_timers`] did.
+#[derive(Clone, Copy, Debug)]
+pub struct Fired {
+    /// Runs that became ready.
+    pub fired: u32,
+    /// Until the next is due.
+    pub next_in: Option<Duration>,
+}
+
+/// What [`Store::reap`] did.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Reaped {
+    /// Hosts that were dead.
+    pub hosts_reaped: i32,
+    /// Their runs, ready again.
+    pub runs_freed: i32,
+}
+
+#[derive(sqlx::FromRow)]
+struct ClaimedRow {
+    run_id: uuid::Uuid,
+    namespace: String,
+    workflow: String,
+    component: String,
+    version: i32,
+    durability: i16,
+    seed: Vec<u8>,
+    input: Vec<u8>,
+    started_at: DateTime<Utc>,
+    strikes: i16,
+}
+
+impl Store {
+    /// Take up to `limit` ready runs, beginning with the shard `first`.
+    pub async fn claim(&self, lease: &Lease, first: i16, limit: usize) -> Result<Vec<Claimed>> {
+        let rows: Vec<ClaimedRow> = sqlx::query_as("SELECT * FROM claim($1, $2, $3, $4)")
+            .bind(lease.host_id.0)
+            .bind(lease.epoch)
+            .bind(first.rem_euclid(SHARDS))
+            .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(Claimed::try_from).collect()
+    }
+
+    /// Runs that this host owns for longer than `age` and that are not among those that it knew when it asked.
+    pub async fn orphans(&self, lease: &Lease, known: &[RunId], age: Duration) -> Result<Vec<Claimed>> {
+        let known: Vec<_> = known.iter().map(|run_id| run_id.0).collect();
+        let rows: Vec<ClaimedRow> = sqlx::query_as("SELECT * FROM orphans($1, $2, $3, $4)")
+            .bind(lease.host_id.0)
+            .bind(lease.epoch)
+            .bind(known)
+            .bind(age)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(Claimed::try_from).collect()
+    }
+
+    /// Parked runs whose time has come become ready, at most `limit`.
+    pub async fn fire_timers(&self, limit: u32) -> Result<Fired> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let (fired, next_in): (i32, Option<PgInterval>) =
+            sqlx::query_as("SELECT fired, next_in FROM fire_timers($1)").bind(limit).fetch_one(&self.pool).await?;
+        let next_in = next_in.map(|interval| {
+            let days = i64::from(interval.days) + 30 * i64::from(interval.months);
+            let micros = interval.microseconds.saturating_add(days.saturating_mul(86_400_000_000));
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        });
+        Ok(Fired { fired: fired.unsigned_abs(), next_in })
+    }
+
+    /// Free the runs of other hosts that are dead: whose lease has run out, or whose session is gone and who have been
+    /// silent for `missed`. Waits for a write of theirs that is under way, for `patience` at most.
+    pub async fn reap(&self, lease: &Lease, missed: Duration, patience: Duration) -> Result<Reaped> {
+        let reaped = sqlx::query_as("SELECT hosts_reaped, runs_freed FROM reap($1, $2, $3)")
+            .bind(lease.host_id.0)
+            .bind(missed)
+            .bind(patience);
+        Ok(reaped.fetch_one(&self.pool).await?)
+    }
+
+    /// Take dead rows out of the tables that change all the time.
+    pub async fn vacuum(&self) -> Result<()> {
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, inbox, hosts").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+impl TryFrom<ClaimedRow> for Claimed {
+    type Error = Error;
+
+    fn try_from(row: ClaimedRow) -> Result<Self> {
+        let corrupt = |what: &str| Error::Internal(sqlx::Error::Decode(format!("a run's {what}").into()));
+        let info = RunInfo {
+            run_id: RunId(row.run_id),
+            namespace: Namespace::new(&row.namespace).map_err(|_| corrupt("namespace"))?,
+            workflow: Name::new(&row.workflow).map_err(|_| corrupt("workflow"))?,
+            component: Name::new(&row.component).map_err(|_| corrupt("component"))?,
+            version: row.version.unsigned_abs(),
+            started_at: row.started_at.into(),
+            seed: Seed(row.seed.try_into().map_err(|_| corrupt("seed"))?),
+            durability: durability(row.durability),
+        };
+        Ok(Self { info, input: Payload::stored(row.input), strikes: row.strikes.unsigned_abs() })
+    }
+}
+
+pub(super) fn durability(code: i16) -> Durability {
+    if code == 1 { Durability::Strict } else { Durability::Output }
+}

@@ -1,0 +1,95 @@
+//! Accepting runs.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Error, Lease, Result, Store};
+use crate::model::{Durability, Name, Namespace, Payload, RunId, RunInfo, Seed};
+
+/// A run that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id: the one that its idempotency key stands for, or a new one.
+    pub run_id: RunId,
+    /// Whose.
+    pub namespace: Namespace,
+    /// Of which workflow.
+    pub workflow: Name,
+    /// What it is started with.
+    pub input: Payload,
+    /// When the guest sees an event.
+    pub durability: Durability,
+    /// The same key means the same run; without one, it is always another.
+    pub idempotency_key: Option<String>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub enum Started {
+    /// It is accepted, and belongs to the host that was named.
+    New(RunInfo),
+    /// The same run was accepted before.
+    Before(RunId),
+    /// The key belongs to a run of another workflow or with another input.
+    Conflict(RunId),
+    /// No component of the namespace has this workflow.
+    NoSuchWorkflow,
+}
+
+#[derive(sqlx::FromRow)]
+struct StartedRow {
+    outcome: i16,
+    component: Option<String>,
+    version: Option<i32>,
+    started_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Accept a run. With a lease, its host owns the run from the first commit on.
+    pub async fn start_run(&self, run: &NewRun, lease: Option<&Lease>) -> Result<Started> {
+        let NewRun { run_id, ref idempotency_key, .. } = *run;
+        let seed = Uuid::new_v4().into_bytes();
+        loop {
+            let row: StartedRow = sqlx::query_as(
+                "SELECT outcome, component, version, started_at FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            )
+            .bind(lease.map(|lease| lease.host_id.0))
+            .bind(lease.map(|lease| lease.epoch))
+            .bind([&*run.namespace])
+            .bind([run_id.0])
+            .bind([&*run.workflow])
+            .bind([i16::from(run.durability == Durability::Strict)])
+            .bind([&seed[..]])
+            .bind([idempotency_key.as_deref()])
+            .bind([&run.input.as_bytes()[..]])
+            .fetch_one(&self.pool)
+            .await?;
+            match row.outcome {
+                0 => return row.into_new(run, Seed(seed)),
+                1 => return Ok(Started::Before(run_id)),
+                2 => return Ok(Started::Conflict(run_id)),
+                3 => return Ok(Started::NoSuchWorkflow),
+                // Another session has just started it: the next look sees it.
+                _ => {}
+            }
+        }
+    }
+}
+
+impl StartedRow {
+    fn into_new(self, run: &NewRun, seed: Seed) -> Result<Started> {
+        let Self { component: Some(component), version: Some(version), started_at: Some(started_at), .. } = self else {
+            return Err(Error::Internal(sqlx::Error::Decode("a run without a component".into())));
+        };
+        Ok(Started::New(RunInfo {
+            run_id: run.run_id,
+            namespace: run.namespace.clone(),
+            workflow: run.workflow.clone(),
+            component: Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?,
+            version: version.unsigned_abs(),
+            started_at: started_at.into(),
+            seed,
+            durability: run.durability,
+        }))
+    }
+}

@@ -1,0 +1,242 @@
+//! Group commit: everything that came while the last commit was under way is the next one.
+//!
+//! ```text
+//! activations ──records──→ queue ──all of it──→ commit_batch ──→ verdicts ──→ those who wait for them
+//! ```
+//!
+//! A host has a few writers, each with a connection of its own. All records of one run go through the same writer, so they
+//! are committed in the order in which they were made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::{Error, Lease, Record, Store, Watchers};
+use crate::model::RunId;
+
+/// Most submissions in one commit.
+const BATCH_MAX: usize = 1_000;
+
+/// Submissions that may wait for a writer; then their makers wait.
+const QUEUE_MAX: usize = 8_192;
+
+/// Between attempts to reach a database that is away: from, to.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// What became of records that were committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They are there.
+    Done,
+    /// They are there, but the run was not parked: something has come for it.
+    Mail,
+}
+
+/// The run is no longer this host's; nothing more is written about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the run is no longer this host's")]
+pub struct Lost;
+
+struct Submission {
+    run: Arc<Run>,
+    number: u64,
+    records: Vec<Record>,
+    answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
+}
+
+/// What the makers of a run's records and their writer share.
+#[derive(Debug)]
+struct Run {
+    run_id: RunId,
+    end: CancellationToken,
+    /// Number of the last submission that was handed over, and of the last that was committed.
+    submitted: AtomicU64,
+    committed: AtomicU64,
+}
+
+/// The writers of one lease.
+#[derive(Clone, Debug)]
+pub struct Writers {
+    queues: Arc<[mpsc::Sender<Submission>]>,
+}
+
+impl Writers {
+    /// Start `count` writers. They end when the last clone and the last [`RunWriter`] are gone.
+    pub fn start(
+        store: &Store,
+        lease: &Arc<Lease>,
+        watchers: &Watchers,
+        count: usize,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let start = |_| {
+            let (queue, submissions) = mpsc::channel(QUEUE_MAX);
+            let (store, lease, watchers) = (store.clone(), lease.clone(), watchers.clone());
+            let writer = Writer { store, lease, watchers, connection: None };
+            tasks.spawn(writer.run(submissions));
+            queue
+        };
+        Self { queues: (0..count.max(1)).map(start).collect() }
+    }
+
+    /// What writes about one run. When the run is lost, `end` is cancelled.
+    pub fn for_run(&self, run_id: RunId, end: CancellationToken) -> RunWriter {
+        // The low bits choose the shard: the next ones choose the writer.
+        let index = usize::from(run_id.0.as_bytes()[14]) % self.queues.len();
+        let run = Run { run_id, end, submitted: AtomicU64::new(0), committed: AtomicU64::new(0) };
+        RunWriter { run: Arc::new(run), queue: self.queues[index].clone() }
+    }
+}
+
+/// Writes about one run, in order. Clones share the order.
+#[derive(Clone, Debug)]
+pub struct RunWriter {
+    run: Arc<Run>,
+    queue: mpsc::Sender<Submission>,
+}
+
+impl RunWriter {
+    /// Hand over records without waiting for their commit. They are committed before whatever is handed over later.
+    pub async fn append(&self, records: Vec<Record>) -> Result<(), Lost> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.submit(records, None).await
+    }
+
+    /// Hand over records, and wait until they and all before them are committed. With no records it is a barrier, which is
+    /// free if everything is committed already.
+    pub async fn commit(&self, records: Vec<Record>) -> Result<Verdict, Lost> {
+        let Run { submitted, committed, .. } = &*self.run;
+        if records.is_empty() && committed.load(Ordering::Acquire) >= submitted.load(Ordering::Acquire) {
+            return if self.run.end.is_cancelled() { Err(Lost) } else { Ok(Verdict::Done) };
+        }
+        let (answer, verdict) = oneshot::channel();
+        self.submit(records, Some(answer)).await?;
+        verdict.await.map_err(|_| Lost)?
+    }
+
+    async fn submit(
+        &self,
+        records: Vec<Record>,
+        answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
+    ) -> Result<(), Lost> {
+        if self.run.end.is_cancelled() {
+            return Err(Lost);
+        }
+        let place = self.queue.reserve().await.map_err(|_| Lost)?;
+        let number = self.run.submitted.fetch_add(1, Ordering::AcqRel) + 1;
+        place.send(Submission { run: self.run.clone(), number, records, answer });
+        Ok(())
+    }
+}
+
+struct Writer {
+    store: Store,
+    lease: Arc<Lease>,
+    watchers: Watchers,
+    connection: Option<PgConnection>,
+}
+
+impl Writer {
+    async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+        let mut queue = Vec::with_capacity(BATCH_MAX);
+        while submissions.recv_many(&mut queue, BATCH_MAX).await > 0 {
+            self.commit(std::mem::take(&mut queue)).await;
+        }
+    }
+
+    /// Commit all of these, however often it takes; only the loss of the lease ends it earlier.
+    async fn commit(&mut self, mut submissions: Vec<Submission>) {
+        let mut wait = RECONNECT.0;
+        loop {
+            submissions = drop_lost(submissions);
+            match self.send(&submissions).await {
+                Ok(verdicts) => return self.answer(submissions, &verdicts),
+                Err(Error::Conflict(run_id)) => {
+                    tracing::error!(run.id = %run_id, "another writer has added to the run's history");
+                    lose(&submissions, |submission| submission.run.run_id == run_id);
+                }
+                Err(Error::Fenced) => {
+                    self.lease.lost.cancel();
+                    return lose(&submissions, |_| true);
+                }
+                Err(Error::Unavailable(error)) => {
+                    tracing::warn!(%error, "the database is not available; the commit is tried again");
+                    self.connection = None;
+                    tokio::select! {
+                        () = self.lease.lost.cancelled() => return lose(&submissions, |_| true),
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RECONNECT.1),
+                    }
+                }
+                Err(error) if submissions.len() > 1 => {
+                    tracing::error!(%error, "the database refused a batch; its parts are tried one by one");
+                    for submission in submissions {
+                        Box::pin(self.commit(vec![submission])).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, run.id = %submissions[0].run.run_id, "the database refused what was written about a run");
+                    return lose(&submissions, |_| true);
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, submissions: &[Submission]) -> Result<Vec<(Uuid, i16)>, Error> {
+        let mut batch = Batch::default();
+        for submission in submissions {
+            submission.records.iter().for_each(|record| batch.add(submission.run.run_id, record));
+        }
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.store.connection().await?),
+        };
+        batch.send(connection, &self.lease).await
+    }
+
+    fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)]) {
+        let verdicts: HashMap<_, _> = verdicts.iter().copied().collect();
+        for Submission { run, number, answer, .. } in submissions {
+            let verdict = match verdicts.get(&run.run_id.0) {
+                None => Ok(Verdict::Done),
+                Some(2) => Ok(Verdict::Mail),
+                Some(_) => Err(Lost),
+            };
+            match verdict {
+                Ok(_) => drop(run.committed.fetch_max(number, Ordering::AcqRel)),
+                Err(Lost) => run.end.cancel(),
+            }
+            self.watchers.changed(run.run_id);
+            reply(answer, verdict);
+        }
+    }
+}
+
+/// A run that is lost stays lost: a later record without an earlier one would be a hole in its history.
+fn drop_lost(submissions: Vec<Submission>) -> Vec<Submission> {
+    let (lost, kept): (Vec<_>, Vec<_>) =
+        submissions.into_iter().partition(|submission| submission.run.end.is_cancelled());
+    lost.into_iter().for_each(|submission| reply(submission.answer, Err(Lost)));
+    kept
+}
+
+fn lose(submissions: &[Submission], which: impl Fn(&Submission) -> bool) {
+    submissions.iter().filter(|submission| which(submission)).for_each(|submission| submission.run.end.cancel());
+}
+
+fn reply(answer: Option<oneshot::Sender<Result<Verdict, Lost>>>, verdict: Result<Verdict, Lost>) {
+    if let Some(answer) = answer {
+        // Whoever asked may have stopped waiting.
+        let _ = answer.send(verdict);
+    }
+}

@@ -1,0 +1,47 @@
+//! Takes ready runs, as far as there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Host;
+use crate::model::SHARDS;
+use crate::run::Runner;
+use crate::store::Lease;
+
+/// Most runs in one claim.
+const BATCH_MAX: usize = 64;
+
+/// How often it looks when nobody says that there is anything.
+const POLL: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>) {
+    loop {
+        // Register interest before looking: what becomes ready meanwhile is not missed.
+        let ready = host.ready.notified();
+        tokio::select! {
+            () = runner.has_room() => {}
+            () = host.shutdown.cancelled() => return,
+        }
+        let limit = runner.room().min(BATCH_MAX);
+        // Hosts begin with different shards: they meet less often.
+        let first = rand::random_range(0..SHARDS);
+        let claimed = match host.store.claim(&lease, first, limit).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(%error, "no claim; it is tried again");
+                host.unanswered.notify_one();
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+        };
+        let is_full = claimed.len() == limit;
+        claimed.into_iter().for_each(|claimed| runner.activate(claimed));
+        if !is_full {
+            tokio::select! {
+                () = ready => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = host.shutdown.cancelled() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One host: what the API asks of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::notify::Notifier;
+use super::{listen, notify, session};
+use crate::model::{HostId, HostPattern, Name, Namespace, Payload, RunId};
+use crate::run::{self, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
+use crate::sandbox::Limits;
+use crate::store::{self, Hint, LeaseTimes, NewRun, RunSummary, Sent, Started, Store, Watchers};
+
+/// How a host works.
+#[derive(Clone, Debug, Default)]
+pub struct HostConfig {
+    /// How it deals with runs.
+    pub run: RunConfig,
+    /// What guests may use.
+    pub limits: Limits,
+    /// Its lease.
+    pub lease: LeaseTimes,
+    /// Where it keeps machine code; nowhere if there is none.
+    pub cache: Option<PathBuf>,
+}
+
+/// One host. It works until [`shutdown`](Self::shutdown).
+pub struct Host {
+    /// Its id: a new one for each life of the process.
+    pub host_id: HostId,
+    /// Where everything is kept.
+    pub store: Store,
+    pub(super) programs: Arc<Programs>,
+    pub(super) config: HostConfig,
+    pub(super) watchers: Watchers,
+    pub(super) step_runtime: tokio::runtime::Handle,
+    /// Runs may be ready to be claimed.
+    pub(super) ready: Notify,
+    /// A claim or a start failed: it may have been committed all the same.
+    pub(super) unanswered: Notify,
+    pub(super) notifier: Notifier,
+    /// The runner of the lease that it has; none while it has none.
+    pub(super) runner: watch::Sender<Option<Arc<Runner>>>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// What came of waiting for a run's end.
+pub enum Waited {
+    /// It has ended, or cannot go on.
+    Ended(RunSummary),
+    /// Not in time.
+    StillOpen(RunSummary),
+    /// There is no such run.
+    NoSuchRun,
+}
+
+/// How often a run that is waited for is looked at when nothing is heard of it: another host may be at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+impl Host {
+    /// Begin to work. Steps compute on `step_runtime`. The task ends after [`shutdown`](Self::shutdown).
+    pub fn start(
+        store: Store,
+        config: HostConfig,
+        step_runtime: tokio::runtime::Handle,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), SandboxError> {
+        let sandbox = Arc::new(build_sandbox(config.limits.clone(), config.cache.as_deref())?);
+        let (notifier, hints) = notify::channel();
+        let host = Arc::new(Self {
+            host_id: HostId::new(),
+            programs: Arc::new(Programs::new(store.clone(), sandbox)),
+            store,
+            config,
+            watchers: Watchers::default(),
+            step_runtime,
+            ready: Notify::new(),
+            unanswered: Notify::new(),
+            notifier,
+            runner: watch::Sender::new(None),
+            shutdown: CancellationToken::new(),
+        });
+        let working = host.clone();
+        let work = tokio::spawn(async move {
+            let listening = tokio::spawn(listen::run(working.clone()));
+            let notifying = tokio::spawn(notify::run(working.clone(), hints));
+            session::run(&working).await;
+            listening.abort();
+            notifying.abort();
+        });
+        Ok((host, work))
+    }
+
+    /// Stop in good order: no more claims, park what waits, let steps end, give up the lease. Takes less than 5 s.
+    pub fn shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Whether it has a lease: can take up runs.
+    pub fn is_serving(&self) -> bool {
+        self.runner.borrow().is_some()
+    }
+
+    /// Inspect a component and keep it. `name`: instead of the one that it gives itself.
+    pub async fn upload(
+        &self,
+        namespace: &Namespace,
+        name: Option<Name>,
+        bytes: Arc<[u8]>,
+        grants: &[HostPattern],
+    ) -> Result<Uploaded, UploadError> {
+        run::upload(&self.store, &self.programs, namespace, name, bytes, grants).await
+    }
+
+    /// Accept a run.
+    pub async fn start_run(&self, run: &NewRun) -> store::Result<Started> {
+        let runner = self.runner.borrow().clone();
+        let Some(runner) = runner else {
+            let started = self.store.start_run(run, None).await?;
+            self.became_ready();
+            return Ok(started);
+        };
+        let (started, is_ours) = runner.start(run).await.inspect_err(|_| self.unanswered.notify_one())?;
+        if !is_ours {
+            self.became_ready();
+        }
+        Ok(started)
+    }
+
+    /// Send a signal to a run.
+    pub async fn send_signal(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        name: &Name,
+        payload: &Payload,
+        signal_id: Option<&str>,
+    ) -> store::Result<Sent> {
+        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id).await?;
+        self.tell_owner(run_id, sent);
+        Ok(sent)
+    }
+
+    /// Ask a run to stop.
+    pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId) -> store::Result<Sent> {
+        let sent = self.store.request_cancel(namespace, run_id).await?;
+        self.tell_owner(run_id, sent);
+        Ok(sent)
+    }
+
+    /// Wait for a run's end, but no longer than `timeout`.
+    pub async fn wait_for_end(&self, namespace: &Namespace, run_id: RunId, timeout: Duration) -> store::Result<Waited> {
+        let watcher = self.watchers.watch(run_id);
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let changed = watcher.changed();
+            let Some(run) = self.store.get_run(namespace, run_id).await? else { return Ok(Waited::NoSuchRun) };
+            if run.result.is_some() {
+                return Ok(Waited::Ended(run));
+            }
+            if tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled() {
+                return Ok(Waited::StillOpen(run));
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.shutdown.cancelled() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Tells of changes that this host makes to a run.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Bytes of the longest payload.
+    pub fn payload_bytes(&self) -> usize {
+        self.config.limits.payload_bytes
+    }
+
+    /// The token that is cancelled when the host is to stop.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Runs became ready: this host may claim them, and so may others.
+    pub(super) fn became_ready(&self) {
+        self.ready.notify_one();
+        self.notifier.send(Hint::Ready);
+    }
+
+    fn tell_owner(&self, run_id: RunId, sent: Sent) {
+        match sent.owner {
+            Some(owner) if owner == self.host_id => self.tell(run_id),
+            Some(_) => self.notifier.send(Hint::Mail(run_id)),
+            None => self.became_ready(),
+        }
+    }
+
+    pub(super) fn tell(&self, run_id: RunId) {
+        if let Some(runner) = &*self.runner.borrow() {
+            runner.tell(run_id);
+        }
+    }
+}
