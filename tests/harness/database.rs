@@ -1,0 +1,82 @@
+//! One PostgreSQL server for all tests of a process, and a schema for each of them.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use windlass_host::postgres::{Binaries, Error, Server};
+use windlass_host::store::Store;
+
+/// An installation of its own.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// How to connect.
+    pub url: String,
+    /// Its schema.
+    pub schema: String,
+}
+
+impl Database {
+    /// A new one. The schema is made by whoever connects first.
+    pub async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let url = tokio::task::spawn_blocking(|| server().url()).await.expect("a server");
+        let schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { url, schema }
+    }
+
+    /// The host's own way in.
+    pub async fn store(&self) -> Store {
+        Store::connect(&self.url, &self.schema).await.expect("a store")
+    }
+
+    /// A session for looking behind the host's back.
+    pub async fn session(&self) -> PgConnection {
+        let options: PgConnectOptions = self.url.parse().expect("a URL");
+        let options = options.options([("search_path", &self.schema)]);
+        PgConnection::connect_with(&options).await.expect("a session")
+    }
+
+    /// One number.
+    pub async fn count(&self, query: &str) -> i64 {
+        let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut self.session().await).await;
+        count.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+}
+
+/// The server. It ends with the process, however that ends.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        // Processes of several test runs take different folders; each is used again by later ones.
+        let mut folders = (0..).map(|number| std::env::temp_dir().join(format!("windlass-test-{number}")));
+        let server = folders.find_map(|folder| match Server::start(&folder, &Binaries::find().expect("installed")) {
+            Err(Error::InUse(_)) => None,
+            started => Some(started.unwrap_or_else(|error| panic!("{error}"))),
+        });
+        let server = server.expect("there is always another folder");
+        forget_old_schemas(&server);
+        server
+    })
+}
+
+fn forget_old_schemas(server: &Server) {
+    let url = server.url();
+    let forget = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut session = PgConnection::connect(&url).await.expect("a session");
+            let old: Vec<String> =
+                sqlx::query_scalar("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'test%'")
+                    .fetch_all(&mut session)
+                    .await
+                    .expect("schemas");
+            for schema in old {
+                let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+                sqlx::query(drop).execute(&mut session).await.expect("dropped");
+            }
+        });
+    };
+    std::thread::spawn(forget).join().expect("forgotten");
+}

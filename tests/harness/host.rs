@@ -1,0 +1,116 @@
+//! Hosts in processes of their own, to be killed.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::api::Api;
+use super::database::Database;
+use super::eventually;
+
+/// The command.
+pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
+
+/// A host. It is killed when this is dropped.
+pub struct HostProcess {
+    child: Child,
+    /// Where its API is.
+    pub server: String,
+    pub api: Api,
+}
+
+impl HostProcess {
+    /// `windlass serve` on a database.
+    pub async fn serve(database: &Database, options: &[&str]) -> Self {
+        let mut command = Command::new(WINDLASS);
+        command.args(["serve", "--database-url", &database.url, "--schema", &database.schema]).args(options);
+        Self::start(command).await
+    }
+
+    /// A host that prints where its API is; ready when this returns.
+    pub async fn start(mut command: Command) -> Self {
+        if !command.get_envs().any(|(name, _)| name == "WINDLASS_CACHE_DIR") {
+            command.env("WINDLASS_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/code"));
+        }
+        command.args(["--json", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        if std::env::var_os("WINDLASS_TEST_LOG").is_none() {
+            command.stderr(Stdio::null());
+        }
+        let mut child = command.spawn().expect("the host starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let line = tokio::task::spawn_blocking(move || stdout.lines().next()).await.expect("read");
+        let Some(Ok(line)) = line else { panic!("the host ended: {:?}", child.wait()) };
+        let serving: Value = serde_json::from_str(&line).expect("JSON");
+        let server = serving["api"].as_str().expect("an address").to_owned();
+        let ready = format!("{server}/readyz");
+        eventually("the host is ready", async || {
+            reqwest::get(&ready).await.is_ok_and(|response| response.status().is_success()).then_some(())
+        })
+        .await;
+        Self { child, api: Api::new(&server), server }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// SIGTERM; returns how it ended and how long it took.
+    pub fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        kill_process(self.pid(), Signal::TERM).expect("signalled");
+        (self.child.wait().expect("gone"), begun.elapsed())
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        kill_process(self.pid(), Signal::STOP).expect("signalled");
+    }
+
+    /// SIGCONT.
+    pub fn unpause(&self) {
+        kill_process(self.pid(), Signal::CONT).expect("signalled");
+    }
+
+    /// Its end, if it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("looked")
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command printed and how it ended.
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+/// Run `windlass` as a person would.
+pub async fn windlass(server: &str, arguments: &[&str]) -> Ran {
+    let mut command = tokio::process::Command::new(WINDLASS);
+    let output = command.args(arguments).env("WINDLASS_SERVER", server).output().await.expect("it runs");
+    assert_eq!(output.status.signal(), None);
+    Ran {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: output.status.code(),
+    }
+}

@@ -1,0 +1,26 @@
+//! What tests stand on: the real PostgreSQL, real components, real hosts in processes of their own, a real HTTP service.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+pub mod api;
+pub mod database;
+pub mod guests;
+pub mod host;
+pub mod proxy;
+pub mod shared;
+pub mod shop;
+
+use std::time::Duration;
+
+/// Wait until something is so; panic with `what` if it takes too long.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not after {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,3 @@
+//! The SQL functions, statement by statement.
+
+mod holes;
