@@ -12,8 +12,8 @@ CREATE FUNCTION wake_for(p_run_id uuid, p_kind smallint, p_name text) RETURNS vo
     INSERT INTO ready (shard, run_id, strikes) SELECT w.shard, w.run_id, w.strikes FROM woken w;
 $$;
 
--- Lock the run's row; refuse if there is no such run in the namespace, or if it has ended.
-CREATE FUNCTION lock_open_run(p_namespace text, p_run_id uuid) RETURNS runs LANGUAGE plpgsql AS $$
+-- Lock the run's row; refuse if there is no such run in the namespace.
+CREATE FUNCTION lock_run(p_namespace text, p_run_id uuid) RETURNS runs LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
 BEGIN
@@ -21,26 +21,34 @@ BEGIN
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no run % in the namespace %', p_run_id, p_namespace USING ERRCODE = 'WL003';
-    ELSIF run.state <> 0 THEN
-        RAISE EXCEPTION 'run % has ended', p_run_id USING ERRCODE = 'WL004', DETAIL = run.state::text;
     END IF;
     RETURN run;
 END $$;
 
--- Send a signal. A signal id that was accepted before is accepted again and changes nothing.
+-- Refuse a run that has ended.
+CREATE FUNCTION check_open(p_run runs) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_run.state <> 0 THEN
+        RAISE EXCEPTION 'run % has ended', p_run.run_id USING ERRCODE = 'WL004', DETAIL = p_run.state::text;
+    END IF;
+END $$;
+
+-- Send a signal. A signal id that was accepted before is accepted again and changes nothing, even when the run has ended
+-- since: whoever sends it again did not hear that it was accepted.
 CREATE FUNCTION send_signal(
     p_namespace text, p_run_id uuid, p_name text, p_payload bytea, p_signal_id text, p_inbox_max integer,
     OUT accepted boolean, OUT owner uuid
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    run runs;
 BEGIN
-    PERFORM lock_open_run(p_namespace, p_run_id);
-    accepted := true;
-    IF p_signal_id IS NOT NULL THEN
-        INSERT INTO signal_ids (shard, run_id, signal_id) VALUES (shard_of(p_run_id), p_run_id, p_signal_id)
-        ON CONFLICT DO NOTHING;
-        accepted := FOUND;
-    END IF;
+    run := lock_run(p_namespace, p_run_id);
+    accepted := NOT EXISTS (SELECT 1 FROM signal_ids s WHERE s.shard = run.shard AND s.run_id = p_run_id
+                            AND s.signal_id = p_signal_id);
     IF accepted THEN
+        PERFORM check_open(run);
+        INSERT INTO signal_ids (shard, run_id, signal_id)
+        SELECT run.shard, p_run_id, p_signal_id WHERE p_signal_id IS NOT NULL;
         IF (SELECT count(*) FROM (SELECT 1 FROM inbox i WHERE i.shard = shard_of(p_run_id) AND i.run_id = p_run_id
                                   LIMIT p_inbox_max) AS letters) >= p_inbox_max THEN
             RAISE EXCEPTION 'the inbox of run % is full: it holds % letters that the workflow has not asked for',
@@ -56,7 +64,7 @@ END $$;
 CREATE FUNCTION request_cancel(p_namespace text, p_run_id uuid, OUT accepted boolean, OUT owner uuid)
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM lock_open_run(p_namespace, p_run_id);
+    PERFORM check_open(lock_run(p_namespace, p_run_id));
     UPDATE runs r SET cancelled_at = clock_timestamp()
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.cancelled_at IS NULL;
     accepted := FOUND;

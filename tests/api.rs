@@ -5,13 +5,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
+use crate::harness::api::http;
 use crate::harness::shared::shared;
 
 #[tokio::test]
 async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() {
     let server = shared().await.server;
     let served: Value =
-        reqwest::get(format!("{server}/openapi.json")).await.expect("an answer").json().await.expect("JSON");
+        http().get(format!("{server}/openapi.json")).send().await.expect("an answer").json().await.expect("JSON");
     let made = serde_json::to_value(windlass_host::api::description()).expect("JSON");
     assert_eq!(served, made);
     let mut summary = String::new();
@@ -40,7 +41,7 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
 async fn a_run_is_followed_as_it_happens() {
     let host = shared().await;
     let run = host.api.start("one_of_each", Value::Null).await;
-    let response = reqwest::get(format!("{}/runs/{run}/follow", host.api.base)).await.expect("an answer");
+    let response = http().get(format!("{}/runs/{run}/follow", host.api.base)).send().await.expect("an answer");
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut stream = response.bytes_stream();
     let mut text = String::new();

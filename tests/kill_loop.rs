@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::api::{Api, document};
+use harness::api::{Api, document, http};
 use harness::database::Database;
 use harness::guests::guest_bytes;
 use harness::host::HostProcess;
@@ -164,13 +164,17 @@ impl KillLoop {
                 let servers = self.servers.borrow();
                 servers[rand::rng().random_range(0..servers.len())].clone()
             };
-            let request = reqwest::Client::new().request(method.clone(), format!("{}{path}", Api::new(&server).base));
+            let request = http().request(method.clone(), format!("{}{path}", Api::new(&server).base));
             let request = request.header("Idempotency-Key", key).timeout(Duration::from_secs(10)).json(body);
-            if let Ok(response) = request.send().await
-                && response.status().is_success()
-                && let Ok(answer) = response.json().await
-            {
-                return answer;
+            if let Ok(response) = request.send().await {
+                // Whatever is sent again is accepted again: a host that is up has nothing to refuse.
+                let status = response.status();
+                assert!(!status.is_client_error(), "{path}: {status}");
+                if let Ok(answer) = response.json().await
+                    && status.is_success()
+                {
+                    return answer;
+                }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 use windlass_host::model::RunState;
 use windlass_host::postgres::{Binaries, Server};
 
+use crate::harness::api::http;
 use crate::harness::database::Database;
 use crate::harness::guests::guest_bytes;
 use crate::harness::host::HostProcess;
@@ -35,7 +36,7 @@ async fn runs_go_on_when_the_database_is_back() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         // A fast shutdown: every session is cut, with whatever it is doing.
         tokio::task::spawn_blocking(move || drop(server)).await.expect("stopped");
-        let status = reqwest::get(format!("{}/readyz", host.server)).await.expect("an answer").status();
+        let status = http().get(format!("{}/readyz", host.server)).send().await.expect("an answer").status();
         assert_eq!(status, 503);
         tokio::time::sleep(away).await;
         server = start().await.expect("started");

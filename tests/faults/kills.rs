@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use windlass_host::api::view::RunView;
 use windlass_host::model::RunState;
 
-use crate::harness::api::document;
+use crate::harness::api::{document, http};
 use crate::harness::database::Database;
 use crate::harness::eventually;
 use crate::harness::guests::guest_bytes;
@@ -30,7 +30,7 @@ impl Client {
     /// Ask the host; if it does not answer, start another and ask that one.
     async fn ask(&mut self, method: reqwest::Method, path: &str, key: &str, body: Value) -> Value {
         loop {
-            let request = reqwest::Client::new().request(method.clone(), format!("{}{path}", self.host.api.base));
+            let request = http().request(method.clone(), format!("{}{path}", self.host.api.base));
             let request = request.header("Idempotency-Key", key).json(&body);
             if let Ok(response) = request.send().await
                 && let Ok(answer) = response.json().await

@@ -10,6 +10,13 @@ use windlass_host::model::RunState;
 
 use super::eventually;
 
+/// An HTTP client. It would do without TLS, but is built with it for the sake of the host that downloads PostgreSQL.
+pub fn http() -> Client {
+    // Whoever is not the first finds it installed.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    Client::new()
+}
+
 /// The API of a host, and a namespace on it.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -19,7 +26,7 @@ pub struct Api {
 
 impl Api {
     pub fn new(server: &str) -> Self {
-        Self { base: format!("{server}/v1/namespaces/default"), http: Client::new() }
+        Self { base: format!("{server}/v1/namespaces/default"), http: http() }
     }
 
     pub async fn request(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Response {

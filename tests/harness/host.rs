@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::api::Api;
+use super::api::{Api, http};
 use super::database::Database;
 use super::eventually;
 
@@ -48,7 +48,7 @@ impl HostProcess {
         let server = serving["api"].as_str().expect("an address").to_owned();
         let ready = format!("{server}/readyz");
         eventually("the host is ready", async || {
-            reqwest::get(&ready).await.is_ok_and(|response| response.status().is_success()).then_some(())
+            http().get(&ready).send().await.is_ok_and(|response| response.status().is_success()).then_some(())
         })
         .await;
         Self { child, api: Api::new(&server), server }

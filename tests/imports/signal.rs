@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use windlass_host::model::RunState;
 
+use crate::harness::api::http;
 use crate::harness::shared::{forgetful, shared};
 
 #[tokio::test]
@@ -36,7 +37,7 @@ async fn the_same_signal_id_is_delivered_once() {
     let host = shared().await;
     let run = host.api.start("collect", json!(2)).await;
     let send = async |id: &str, item: u64| {
-        let request = reqwest::Client::new().post(format!("{}/runs/{run}/signals/item", host.api.base));
+        let request = http().post(format!("{}/runs/{run}/signals/item", host.api.base));
         let answer = request.header("Idempotency-Key", id).json(&item).send().await.expect("an answer");
         answer.json::<Value>().await.expect("JSON")["is_new"].clone()
     };
@@ -47,6 +48,8 @@ async fn the_same_signal_id_is_delivered_once() {
     assert_eq!(send("a", 1).await, false);
     assert_eq!(send("b", 2).await, true);
     assert_eq!(host.api.result(&run).await, json!([1, 2]));
+    // And after the run has ended: the sender may not have heard that it was accepted.
+    assert_eq!(send("a", 1).await, false);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use windlass_host::model::RunState;
 
-use crate::harness::api::document;
+use crate::harness::api::{document, http};
 use crate::harness::shared::shared;
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn an_input_of_another_shape_fails_the_run() {
 async fn the_same_key_and_input_is_the_same_run_and_another_input_is_a_conflict() {
     let api = &shared().await.api;
     let start = async |name: &str| {
-        let request = reqwest::Client::new().post(format!("{}/runs?wait=10s", api.base));
+        let request = http().post(format!("{}/runs?wait=10s", api.base));
         let request = request.header("Idempotency-Key", "start-1").json(&json!({ "workflow": "hello", "input": name }));
         let response = request.send().await.expect("an answer");
         (response.status(), response.json::<Value>().await.expect("JSON"))
@@ -54,7 +54,7 @@ async fn the_same_key_and_input_is_the_same_run_and_another_input_is_a_conflict(
 async fn many_starts_at_once_under_one_key_are_one_run() {
     let shared = shared().await;
     let start = |_| {
-        let request = reqwest::Client::new().post(format!("{}/runs", shared.api.base));
+        let request = http().post(format!("{}/runs", shared.api.base));
         let request =
             request.header("Idempotency-Key", "start-2").json(&json!({ "workflow": "hello", "input": "Ada" }));
         async move { request.send().await.expect("an answer").json::<Value>().await.expect("JSON")["run_id"].clone() }
