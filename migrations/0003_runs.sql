@@ -1,5 +1,5 @@
 -- Runs: one durable execution each. A row is written when the run is accepted and once more when it ends; where a live run
--- stands is kept in the small tables of 0006_hosts.sql.
+-- stands is kept in the small tables of 0008_hosts.sql.
 
 -- The shard leads every key of the run tables, so that they can be spread over partitions or databases later.
 -- Hosts compute it too: model/id.rs.
@@ -22,8 +22,16 @@ CREATE TABLE runs (
     result          bytea,
     started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     cancelled_at    timestamptz,
+    deadline_at     timestamptz,
+    parent_run_id   uuid,
+    parent_call     integer,
+    generation      integer     NOT NULL DEFAULT 0,
+    first_seq       integer     NOT NULL DEFAULT 0,
+    first_call      integer     NOT NULL DEFAULT 0,
+    continued_at    timestamptz,
     closed_at       timestamptz,
     PRIMARY KEY (shard, run_id),
+    CONSTRAINT a_child_is_somebodys CHECK ((parent_run_id IS NULL) = (parent_call IS NULL)),
     CONSTRAINT an_open_run_has_no_result CHECK ((state = 0) = (result IS NULL)),
     CONSTRAINT a_run_that_ended_says_when CHECK ((state BETWEEN 1 AND 3) = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 85);
@@ -32,5 +40,8 @@ COMMENT ON COLUMN runs.seed IS 'What the run''s randomness comes from.';
 COMMENT ON COLUMN runs.state IS '0 open (see ready, owned, parked), 1 completed, 2 failed, 3 cancelled, 4 quarantined.';
 COMMENT ON COLUMN runs.result IS 'Completed: the result. Failed, cancelled: the failure. Quarantined: the report. All JSON.';
 COMMENT ON COLUMN runs.cancelled_at IS 'When somebody first asked it to stop.';
+COMMENT ON COLUMN runs.deadline_at IS 'When it is asked to stop by itself.';
+COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it.';
+COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 
 CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);

@@ -4,7 +4,7 @@ CREATE TABLE events (
     shard    smallint    NOT NULL,
     run_id   uuid        NOT NULL,
     seq      integer     NOT NULL CHECK (seq >= 0),
-    kind     smallint    NOT NULL CHECK (kind BETWEEN 0 AND 3),
+    kind     smallint    NOT NULL CHECK (kind BETWEEN 0 AND 6),
     call     integer,
     name     text        NOT NULL,
     input    bytea,
@@ -18,7 +18,7 @@ CREATE TABLE events (
     CONSTRAINT an_outcome_answers_a_call
         CHECK ((kind = 3) = (call IS NULL) AND (kind = 3) = (outcome IS NULL) AND (kind = 3) = (asked_at IS NULL))
 ) WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.2);
-COMMENT ON COLUMN events.kind IS 'The outcome of a 0 step, 1 sleep, 2 signal; 3 somebody asked the run to stop.';
+COMMENT ON COLUMN events.kind IS 'The outcome of a 0 step, 1 sleep, 2 signal, 4 child, 5 signal that was sent, 6 update; 3 the run was asked to stop, name says why.';
 COMMENT ON COLUMN events.input IS 'What the call handed over: of a step its input, of a sleep its length in µs.';
 COMMENT ON COLUMN events.attempt IS 'Of a step: the attempt that it ended with.';
 COMMENT ON COLUMN events.outcome IS 'The result, or the failure if failed, as JSON.';
@@ -30,6 +30,7 @@ CREATE TABLE attempts (
     call       integer     NOT NULL,
     attempt    integer     NOT NULL CHECK (attempt > 0),
     failure    bytea,
+    heartbeat  bytea,
     started_at timestamptz NOT NULL,
     ended_at   timestamptz,
     next_at    timestamptz,
@@ -37,6 +38,7 @@ CREATE TABLE attempts (
     CONSTRAINT an_attempt_that_failed_says_when CHECK ((failure IS NULL) = (ended_at IS NULL))
 );
 COMMENT ON TABLE attempts IS 'Attempts of steps that failed, and those that have been running for long. What succeeds at once leaves an event only.';
+COMMENT ON COLUMN attempts.heartbeat IS 'What the attempt reported last, as JSON: the next one can read it.';
 COMMENT ON COLUMN attempts.next_at IS 'When the next attempt is due; none after the last.';
 
 CREATE TABLE logs (

@@ -5,14 +5,14 @@ CREATE TABLE inbox (
     shard   smallint    NOT NULL,
     run_id  uuid        NOT NULL,
     id      bigint      GENERATED ALWAYS AS IDENTITY,
-    kind    smallint    NOT NULL CHECK (kind BETWEEN 0 AND 1),
+    kind    smallint    NOT NULL CHECK (kind BETWEEN 0 AND 4),
     name    text        NOT NULL,
     payload bytea,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (shard, run_id, id),
-    CONSTRAINT a_signal_has_a_payload CHECK ((kind = 0) = (payload IS NOT NULL))
+    CONSTRAINT all_but_a_request_to_stop_carry_something CHECK ((kind = 1) = (payload IS NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-COMMENT ON COLUMN inbox.kind IS '0 signal, 1 request to stop.';
+COMMENT ON COLUMN inbox.kind IS '0 signal, 1 request to stop (name says why), 2 a child has its result, 3 a child has failed (name is the call), 4 update.';
 
 CREATE TABLE signal_ids (
     shard     smallint NOT NULL,

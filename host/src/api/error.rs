@@ -106,6 +106,7 @@ impl From<store::Error> for Problem {
             E::NoSuchRun => Self::no_such_run(),
             E::RunEnded(_) => Self::new(Code::RunEnded, detail),
             E::InboxFull => Self::new(Code::InboxFull, detail),
+            E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),
             E::NoSuchNamespace => Self::new(Code::NoSuchNamespace, "check the namespace in the address"),
             E::WorkflowTaken(_) => Self::new(
                 Code::WorkflowTaken,

@@ -14,7 +14,9 @@ mod get_state;
 mod health;
 mod list_runs;
 mod send_signal;
+mod send_update;
 mod start_run;
+mod terminate_run;
 pub mod view;
 
 use std::sync::Arc;
@@ -39,7 +41,9 @@ pub use get_logs::Logs;
 pub use get_state::{PublishedState, PublishedValue};
 pub use list_runs::RunPage;
 pub use send_signal::Accepted;
+pub use send_update::UpdateView;
 pub use start_run::StartRun;
+pub use terminate_run::Terminate;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,7 +72,9 @@ fn routes(component_bytes: usize) -> OpenApiRouter<Arc<Host>> {
         .routes(routes!(get_state::get_state))
         .routes(routes!(follow_run::follow_run))
         .routes(routes!(send_signal::send_signal))
+        .routes(routes!(send_update::send_update))
         .routes(routes!(cancel_run::cancel_run))
+        .routes(routes!(terminate_run::terminate_run))
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/namespaces/{namespace}/runs`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
-use crate::model::{Durability, Name, Namespace, Payload, RunId};
+use crate::model::{Durability, Name, Namespace, Payload, RunId, duration_from_us, duration_us};
 use crate::store::{NewRun, Started};
 use crate::worker::Host;
 
@@ -29,6 +30,10 @@ pub struct StartRun {
     /// When its guest sees events: `output` (the default), or `strict`.
     #[serde(default)]
     pub durability: Durability,
+    /// How long from now it may take: then it is asked to stop. As `90s`, `2h` or `7d`; none is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    #[schema(value_type = Option<String>, example = "2h")]
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -68,10 +73,13 @@ pub(super) async fn start_run(
     Json(request): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let StartRun { workflow, input, durability } = request;
+    let StartRun { workflow, input, durability, timeout } = request;
+    if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
+        return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
+    }
     let input = extract::payload(input.as_bytes().clone(), &host)?;
     let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
-    let run = NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key };
+    let run = NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout };
     let (status, run_id) = match host.start_run(&run).await? {
         Started::New(info) => (StatusCode::CREATED, info.run_id),
         Started::Before(run_id) => (StatusCode::OK, run_id),

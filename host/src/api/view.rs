@@ -47,6 +47,16 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub cancel_requested_at: Option<Timestamp>,
+    /// When it is asked to stop by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline_at: Option<Timestamp>,
+    /// The run that started it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_run_id: Option<String>,
+    /// How often it has continued as new.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub generation: u32,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -63,6 +73,11 @@ pub struct RunView {
     pub open_calls: Option<Payload>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// Why something did not succeed.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailureView {
@@ -74,6 +89,10 @@ pub struct FailureView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Value>)]
     pub details: Option<Payload>,
+    /// The failure that led to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub cause: Option<Payload>,
     /// Of a step: whether another attempt may help.
     pub retryable: bool,
 }
@@ -95,6 +114,9 @@ impl From<RunSummary> for RunView {
             input: run.input,
             started_at: run.started_at,
             cancel_requested_at: run.cancelled_at,
+            deadline_at: run.deadline_at,
+            parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
+            generation: run.generation,
             closed_at: run.closed_at,
             events: run.events,
             wake_at: run.wake_at,
@@ -138,12 +160,13 @@ impl From<RunListing> for RunListingView {
 pub struct EventView {
     /// Its number.
     pub seq: u32,
-    /// The outcome of a `step`, `sleep` or `signal`, or `cancel-requested`.
+    /// The outcome of a `step`, `sleep`, `signal`, `child`, `send` or `update`; or `cancel-requested`, with the reason as its
+    /// name.
     pub kind: String,
     /// The call that it answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub call: Option<u32>,
-    /// Of the step or signal.
+    /// Of the step, signal, update, or the child's workflow.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub name: String,
     /// What the call handed over; of a sleep, its length in microseconds.
@@ -176,7 +199,10 @@ impl From<Event> for EventView {
             seq: event.seq,
             kind: "cancel-requested".to_owned(),
             call: None,
-            name: String::new(),
+            name: match &event.kind {
+                EventKind::CancelRequested { reason, .. } => reason.as_str().to_owned(),
+                EventKind::Completed { .. } => String::new(),
+            },
             input: None,
             attempt: None,
             asked_at: None,
@@ -193,7 +219,7 @@ impl From<Event> for EventView {
             kind: call.ask.kind().to_owned(),
             call: Some(call.id),
             name: call.ask.name().to_owned(),
-            input: (!matches!(call.ask, Ask::Receive { .. })).then(|| call.ask.input()),
+            input: (!matches!(call.ask, Ask::Receive { .. } | Ask::ReceiveUpdate { .. })).then(|| call.ask.input()),
             attempt: matches!(call.ask, Ask::Step { .. }).then_some(attempt),
             asked_at: Some(call.asked_at),
             result,
@@ -225,12 +251,16 @@ pub struct AttemptView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<FailureView>)]
     pub failure: Option<Failure>,
+    /// What it reported last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Value>)]
+    pub heartbeat: Option<Payload>,
 }
 
 impl From<store::Attempt> for AttemptView {
     fn from(attempt: store::Attempt) -> Self {
-        let store::Attempt { call, attempt, failure, started_at, ended_at, next_at } = attempt;
-        Self { call, attempt, started_at, ended_at, next_at, failure }
+        let store::Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at } = attempt;
+        Self { call, attempt, started_at, ended_at, next_at, failure, heartbeat }
     }
 }
 
@@ -255,7 +285,7 @@ pub struct LogView {
 impl From<store::LogRow> for LogView {
     fn from(line: store::LogRow) -> Self {
         let (call, attempt) = match line.source {
-            Source::Workflow => (None, None),
+            Source::Workflow(_) => (None, None),
             Source::Step(call, attempt) => (Some(call), Some(attempt)),
         };
         Self { at: line.at, level: line.level, call, attempt, message: line.message }

@@ -17,6 +17,8 @@ mod output;
 mod serve;
 mod signal;
 mod start;
+mod terminate;
+mod update;
 
 use std::process::ExitCode;
 
@@ -68,8 +70,12 @@ enum Command {
     Logs(logs::Logs),
     /// Send a signal to a run
     Signal(signal::Signal),
+    /// Ask a run for something, and print the answer of its workflow
+    Update(update::Update),
     /// Ask a run to stop
     Cancel(cancel::Cancel),
+    /// End a run at once, without asking it
+    Terminate(terminate::Terminate),
 }
 
 /// What a command comes to, when it does not come to an error.
@@ -113,7 +119,9 @@ impl Cli {
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
             Command::Signal(signal) => signal.run(&client()?).await,
+            Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
+            Command::Terminate(terminate) => terminate.run(&client()?).await,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `windlass start`
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use reqwest::Method;
@@ -24,6 +26,9 @@ pub(super) struct Start {
     /// When the guest sees events
     #[arg(long, value_enum, default_value_t = Durability::Output)]
     durability: Durability,
+    /// How long from now it may take, as 90s, 2h or 7d: then it is asked to stop
+    #[arg(long, value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     /// Wait for the end of the run, and show it
     #[arg(long, short)]
     wait: bool,
@@ -44,7 +49,7 @@ impl Start {
             Durability::Output => model::Durability::Output,
             Durability::Strict => model::Durability::Strict,
         };
-        let body = StartRun { workflow: self.workflow, input, durability };
+        let body = StartRun { workflow: self.workflow, input, durability, timeout: self.timeout };
         let mut request = client.request(Method::POST, "/runs").json(&body);
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Divergence;
-use crate::model::{Ask, Call, CallId, Event, EventKind, Outcome, Timestamp};
+use crate::model::{Ask, Call, CallId, CancelReason, Event, EventKind, Origin, Outcome, Timestamp};
 
 /// How far a guest has come. Cost per call and per event: a look-up among the calls that are open, whatever the length of
 /// the history.
@@ -14,7 +14,7 @@ pub struct Replay {
     now: Timestamp,
     open: BTreeMap<CallId, Call>,
     open_max: usize,
-    cancel_requested: bool,
+    cancel_requested: Option<CancelReason>,
 }
 
 /// Something that happened and that the guest has not seen yet.
@@ -28,12 +28,14 @@ pub enum Delivery {
         outcome: Outcome,
         /// For a step: the attempt that it ended with.
         attempt: u32,
-        /// For a signal: its row in the inbox.
+        /// For what came as a letter: its row in the inbox.
         inbox: Option<i64>,
     },
-    /// Somebody asked the run to stop.
+    /// The run is asked to stop.
     CancelRequested {
-        /// Its row in the inbox.
+        /// Why.
+        reason: CancelReason,
+        /// Its row in the inbox, if it came as a letter.
         inbox: Option<i64>,
     },
 }
@@ -44,6 +46,13 @@ impl Delivery {
         match self {
             Self::Completed { call, .. } => Some(*call),
             Self::CancelRequested { .. } => None,
+        }
+    }
+
+    /// The row in the inbox that it came from.
+    pub fn inbox(&self) -> Option<i64> {
+        match self {
+            Self::Completed { inbox, .. } | Self::CancelRequested { inbox, .. } => *inbox,
         }
     }
 }
@@ -60,9 +69,10 @@ pub enum AskError {
 }
 
 impl Replay {
-    /// At the beginning of a run that was accepted at `started_at`; at most `open_max` calls may be open at once.
-    pub fn new(started_at: Timestamp, open_max: usize) -> Self {
-        Self { next_call: 0, next_seq: 0, now: started_at, open: BTreeMap::new(), open_max, cancel_requested: false }
+    /// At the beginning of a history; at most `open_max` calls may be open at once.
+    pub fn new(origin: Origin, open_max: usize) -> Self {
+        let Origin { seq, call, at, .. } = origin;
+        Self { next_call: call, next_seq: seq, now: at, open: BTreeMap::new(), open_max, cancel_requested: None }
     }
 
     /// The guest asks: the call gets its number.
@@ -92,7 +102,9 @@ impl Replay {
                 at = at.max(call.due().unwrap_or_default());
                 EventKind::Completed { call, outcome, attempt, inbox }
             }
-            Delivery::CancelRequested { inbox } if !self.cancel_requested => EventKind::CancelRequested { inbox },
+            Delivery::CancelRequested { reason, inbox } if self.cancel_requested.is_none() => {
+                EventKind::CancelRequested { reason, inbox }
+            }
             Delivery::CancelRequested { .. } => return None,
         };
         Some(Event { seq: self.next_seq, at, kind })
@@ -109,7 +121,7 @@ impl Replay {
                 }
                 self.open.remove(&recorded.id);
             }
-            EventKind::CancelRequested { .. } => self.cancel_requested = true,
+            EventKind::CancelRequested { reason, .. } => self.cancel_requested = Some(*reason),
         }
         self.next_seq += 1;
         self.now = event.at;
@@ -136,8 +148,8 @@ impl Replay {
         self.open.range(first..).map(|(_, call)| call)
     }
 
-    /// Whether the guest was told to stop.
-    pub fn cancel_requested(&self) -> bool {
+    /// Whether the guest was told to stop, and why.
+    pub fn cancel_requested(&self) -> Option<CancelReason> {
         self.cancel_requested
     }
 }

@@ -25,5 +25,5 @@ pub mod step {
 
 pub use workflow::exports::windlass::workflow::program;
 pub use workflow::windlass::workflow::{
-    call, clock, event, log, random, run, signal, state, step as step_import, timer, types,
+    call, child, clock, event, heartbeat, log, random, run, signal, state, step as step_import, timer, types, update,
 };

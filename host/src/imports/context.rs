@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
+use tokio::sync::watch;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::history::{Delivery, Replay};
-use crate::model::{Ask, Call, CallId, Durability, Event, Name, Payload, RunInfo, Seed, Timestamp};
+use crate::model::{Ask, Call, CallId, Durability, Event, EventKind, Name, Outcome, Payload, RunInfo, Seed, Timestamp};
 use crate::sandbox::{Http, Limiter, Limits, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
 
 /// The database's time, as this host knows it.
@@ -45,6 +46,8 @@ pub struct RunContext {
     /// Whether the guest has pulled since it was last called.
     pulled: bool,
     pub(super) published_keys: BTreeSet<Name>,
+    /// Calls that an update was delivered to and that were not answered.
+    pub(super) updates: BTreeSet<CallId>,
     clock: RunClock,
     time: Time,
     /// What the guest did since the activation last looked.
@@ -60,6 +63,10 @@ pub struct Effects {
     pub cancelled: Vec<(Call, Option<Delivery>)>,
     /// To be shown to outsiders.
     pub published: BTreeMap<Name, Payload>,
+    /// Answers to updates: by the call that each was delivered to.
+    pub answers: Vec<(CallId, Outcome)>,
+    /// Rows of the inbox that mean nothing any more.
+    pub discarded: Vec<i64>,
 }
 
 impl WorkflowContext {
@@ -74,17 +81,19 @@ impl WorkflowContext {
     pub fn new(limits: Arc<Limits>, watch: Watch, info: Arc<RunInfo>, time: Time) -> Self {
         let log = LogBuffer::new(&limits);
         let clock = RunClock::default();
-        clock.set(info.started_at);
-        let wasi = WorkflowWasi::new(&limits, &clock, info.seed, &log);
+        clock.set(info.origin.at);
+        let seed = info.seed.of_generation(info.origin.generation);
+        let wasi = WorkflowWasi::new(&limits, &clock, seed, &log);
         let run = RunContext {
-            random: Stream::Workflow.of(info.seed),
-            replay: Replay::new(info.started_at, limits.open_calls),
+            random: Stream::Workflow.of(seed),
+            replay: Replay::new(info.origin, limits.open_calls),
             recorded: VecDeque::new(),
             history_is_complete: false,
             live: VecDeque::new(),
             is_strict: info.durability == Durability::Strict,
             pulled: false,
             published_keys: BTreeSet::new(),
+            updates: BTreeSet::new(),
             clock,
             time,
             effects: Effects::default(),
@@ -130,18 +139,25 @@ impl WorkflowContext {
 impl RunContext {
     fn next(&mut self) -> wasmtime::Result<Option<Event>> {
         if let Some(event) = self.recorded.pop_front() {
-            self.replay.deliver(&event)?;
-            self.clock.set(event.at);
+            self.pull(&event)?;
             return Ok(Some(event));
         }
         if !self.history_is_complete || self.is_strict {
             return Ok(None);
         }
         let Some(event) = self.record_next() else { return Ok(None) };
-        self.replay.deliver(&event)?;
-        self.clock.set(event.at);
+        self.pull(&event)?;
         self.effects.events.push(event.clone());
         Ok(Some(event))
+    }
+
+    fn pull(&mut self, event: &Event) -> wasmtime::Result<()> {
+        self.replay.deliver(event)?;
+        self.clock.set(event.at);
+        if let EventKind::Completed { call: Call { id, ask: Ask::ReceiveUpdate { .. }, .. }, .. } = &event.kind {
+            self.updates.insert(*id);
+        }
+        Ok(())
     }
 
     /// Whether the guest has seen all of its history: what it does now, it does for the first time.
@@ -164,7 +180,14 @@ impl RunContext {
     /// [`add_recorded`](WorkflowContext::add_recorded) after it was committed.
     pub fn record_next(&mut self) -> Option<Event> {
         let now = (self.time)();
-        std::iter::from_fn(|| self.live.pop_front()).find_map(|delivery| self.replay.event(delivery, now))
+        while let Some(delivery) = self.live.pop_front() {
+            let letter = delivery.inbox();
+            match self.replay.event(delivery, now) {
+                Some(event) => return Some(event),
+                None => self.effects.discarded.extend(letter),
+            }
+        }
+        None
     }
 
     /// Whether there is something to pull.
@@ -202,14 +225,16 @@ pub struct StepContext {
     pub limiter: Limiter,
     /// Its lines.
     pub log: LogBuffer,
+    pub(super) limits: Arc<Limits>,
+    pub(super) heartbeat: watch::Sender<Option<Payload>>,
     wasi: StepWasi,
     http: Http,
 }
 
 impl StepContext {
-    /// For one attempt, whose lines go into `log`.
-    pub fn new(limits: &Limits, log: LogBuffer, http: Http) -> Self {
-        Self { limiter: Limiter::new(limits), wasi: StepWasi::new(limits, &log), log, http }
+    /// For one attempt, whose lines go into `log`, and its signs of life into `heartbeat`.
+    pub fn new(limits: Arc<Limits>, log: LogBuffer, http: Http, heartbeat: watch::Sender<Option<Payload>>) -> Self {
+        Self { limiter: Limiter::new(&limits), wasi: StepWasi::new(&limits, &log), limits, log, heartbeat, http }
     }
 }
 

@@ -35,17 +35,19 @@ pub(super) fn retry_policy(policy: types::RetryPolicy) -> RetryPolicy {
 
 /// A failure as a guest gave it. Its code must be a name and its details JSON; its message is cut.
 pub fn failure(failure: types::Failure, limits: &Limits) -> Result<Failure, Violation> {
-    let types::Failure { code, mut message, details, retryable } = failure;
+    let types::Failure { code, mut message, details, cause, retryable } = failure;
     let code = name(&code)?.to_string();
     message.truncate(message.floor_char_boundary(Failure::MESSAGE_LENGTH_MAX));
     let details = details.map(|details| payload(details, limits)).transpose()?;
-    Ok(Failure { code, message, details, retryable })
+    let cause = cause.map(|cause| payload(cause, limits)).transpose()?;
+    Ok(Failure { code, message, details, cause, retryable })
 }
 
 impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {
-        let Failure { code, message, details, retryable } = failure;
-        Self { code, message, details: details.map(|details| details.as_bytes().to_vec()), retryable }
+        let Failure { code, message, details, cause, retryable } = failure;
+        let bytes = |payload: Option<Payload>| payload.map(|payload| payload.as_bytes().to_vec());
+        Self { code, message, details: bytes(details), cause: bytes(cause), retryable }
     }
 }
 
@@ -103,6 +105,7 @@ pub fn manifest(described: program::Manifest, limits: &Limits) -> Result<Manifes
             docs: step.docs,
             retry: retry_policy(step.retry),
             timeout_us: step.timeout,
+            total_timeout_us: step.total_timeout,
             name,
         })
     });

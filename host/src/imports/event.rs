@@ -4,7 +4,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Result, StoreContextMut};
 
 use super::WorkflowContext;
-use super::bindings::event::{Completion, Event, Outcome};
+use super::bindings::event::{CancelReason, Completion, Event, Outcome};
 use super::bindings::types::Failure;
 use crate::model::{self, EventKind};
 
@@ -31,6 +31,10 @@ fn tell(kind: EventKind) -> Event {
             };
             Event::Completed(Completion { call: call.id, outcome })
         }
-        EventKind::CancelRequested { .. } => Event::CancelRequested,
+        EventKind::CancelRequested { reason, .. } => Event::CancelRequested(match reason {
+            model::CancelReason::Requested => CancelReason::Requested,
+            model::CancelReason::Deadline => CancelReason::Deadline,
+            model::CancelReason::ParentClosed => CancelReason::ParentClosed,
+        }),
     }
 }

@@ -20,6 +20,8 @@ pub fn workflow_linker(engine: &Engine) -> Result<Linker<WorkflowContext>> {
     bindings::step_import::add_to_linker::<_, Own>(linker, |context| context)?;
     bindings::timer::add_to_linker::<_, Own>(linker, |context| context)?;
     bindings::signal::add_to_linker::<_, Own>(linker, |context| context)?;
+    bindings::update::add_to_linker::<_, Own>(linker, |context| context)?;
+    bindings::child::add_to_linker::<_, Own>(linker, |context| context)?;
     bindings::call::add_to_linker::<_, Own>(linker, |context| context)?;
     event::add_to_linker(linker)?;
     add_workflow_wasi(linker)?;
@@ -30,6 +32,7 @@ pub fn workflow_linker(engine: &Engine) -> Result<Linker<WorkflowContext>> {
 pub fn step_linker(engine: &Engine) -> Result<Linker<StepContext>> {
     let linker = &mut Linker::new(engine);
     bindings::log::add_to_linker::<_, Log>(linker, |context: &mut StepContext| context.log.clone())?;
+    bindings::heartbeat::add_to_linker::<_, HasSelf<StepContext>>(linker, |context| context)?;
     add_step_wasi(linker)?;
     Ok(linker.clone())
 }

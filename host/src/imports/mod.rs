@@ -5,10 +5,12 @@
 
 pub mod bindings;
 mod call;
+mod child;
 mod clock;
 mod context;
 mod convert;
 mod event;
+mod heartbeat;
 mod linker;
 mod log;
 mod random;
@@ -17,6 +19,7 @@ mod signal;
 mod state;
 mod step;
 mod timer;
+mod update;
 
 pub use context::{Effects, RunContext, StepContext, Time, WorkflowContext};
 pub use convert::{DescriptionError, failure, manifest};

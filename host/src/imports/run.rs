@@ -2,6 +2,7 @@
 
 use super::WorkflowContext;
 use super::bindings::run::{Host, Info};
+use crate::model::Timestamp;
 
 impl Host for WorkflowContext {
     fn current(&mut self) -> wasmtime::Result<Info> {
@@ -12,6 +13,14 @@ impl Host for WorkflowContext {
             workflow: info.workflow.to_string(),
             version: info.version,
             started_at: info.started_at.as_micros(),
+            deadline: info.deadline.map(Timestamp::as_micros),
+            parent: info.parent.map(|(parent, _)| parent.to_string()),
+            generation: info.origin.generation,
         })
+    }
+
+    fn history_length(&mut self) -> wasmtime::Result<u32> {
+        let run = self.run()?;
+        Ok(run.replay.next_seq() - run.info.origin.seq)
     }
 }

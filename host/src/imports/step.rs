@@ -14,6 +14,7 @@ impl Host for WorkflowContext {
             return Err(Violation::new("invalid-retry-policy", reason).into());
         }
         let timeout = options.timeout.map(duration).transpose()?;
-        self.ask(Ask::Step { name, input, options: StepOptions { retry, timeout } })
+        let total_timeout = options.total_timeout.map(duration).transpose()?;
+        self.ask(Ask::Step { name, input, options: StepOptions { retry, timeout, total_timeout } })
     }
 }

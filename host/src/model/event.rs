@@ -1,6 +1,6 @@
 //! What history keeps.
 
-use super::{Call, Failure, Payload, Timestamp};
+use super::{Call, CancelReason, Failure, Payload, Timestamp};
 
 /// One entry of a run's history, in the order in which it was delivered to the guest.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +25,13 @@ pub enum EventKind {
         outcome: Outcome,
         /// For a step: the attempt that it ended with.
         attempt: u32,
-        /// For a signal: its row in the inbox, which goes when the event comes.
+        /// For what came as a letter: its row in the inbox, which goes when the event comes.
         inbox: Option<i64>,
     },
-    /// Somebody asked the run to stop.
+    /// The run was asked to stop.
     CancelRequested {
+        /// Why.
+        reason: CancelReason,
         /// Its row in the inbox.
         inbox: Option<i64>,
     },

@@ -16,6 +16,9 @@ pub struct Failure {
     /// Anything more that code may want.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub details: Option<Payload>,
+    /// The failure that led to this one, as a document with the fields of this type.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Payload>,
     /// For a step: whether another attempt may help.
     #[serde(default)]
     pub retryable: bool,
@@ -29,6 +32,18 @@ pub mod code {
     pub const UNKNOWN_STEP: &str = "unknown-step";
     /// The attempt took longer than it may.
     pub const TIMEOUT: &str = "timeout";
+    /// The call took longer than it may, all attempts together.
+    pub const TOTAL_TIMEOUT: &str = "total-timeout";
+    /// A run outlived its deadline.
+    pub const DEADLINE_EXCEEDED: &str = "deadline-exceeded";
+    /// Somebody ended the run from outside.
+    pub const TERMINATED: &str = "terminated";
+    /// A signal was sent to a run that is not there.
+    pub const NO_SUCH_RUN: &str = "no-such-run";
+    /// A signal was sent to a run that has ended.
+    pub const RUN_ENDED: &str = "run-ended";
+    /// A signal was sent to a run that has too many.
+    pub const INBOX_FULL: &str = "inbox-full";
     /// The attempt crashed.
     pub const STEP_TRAP: &str = "step-trap";
     /// A payload is no JSON document.
@@ -43,7 +58,7 @@ impl Failure {
 
     /// One that another attempt may mend.
     pub fn retryable(code: &str, message: impl fmt::Display) -> Self {
-        Self { code: code.to_owned(), message: message.to_string(), details: None, retryable: true }
+        Self { code: code.to_owned(), message: message.to_string(), details: None, cause: None, retryable: true }
     }
 
     /// One that no attempt can mend.

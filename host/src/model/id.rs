@@ -25,11 +25,18 @@ impl RunId {
     /// The id that an idempotency key stands for (UUID version 8): the same key in the same namespace is the same run,
     /// which makes the primary key of the runs table the guard against starting it twice.
     pub fn from_key(namespace: &str, key: &str) -> Self {
+        let length = (namespace.len() as u64).to_be_bytes();
+        Self::hashed(&[b"windlass/run/", &length, namespace.as_bytes(), key.as_bytes()])
+    }
+
+    /// The id of the child that a call starts (UUID version 8): a parent that asks again asks for the same child.
+    pub fn of_child(parent: Self, call: u32) -> Self {
+        Self::hashed(&[b"windlass/child/", parent.0.as_bytes(), &call.to_be_bytes()])
+    }
+
+    fn hashed(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
-        hash.update(b"windlass/run/");
-        hash.update((namespace.len() as u64).to_be_bytes());
-        hash.update(namespace);
-        hash.update(key);
+        parts.iter().for_each(|part| hash.update(part));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash.finalize()[..16]);
         Self(Uuid::new_v8(bytes))

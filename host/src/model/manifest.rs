@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostPattern, Name, Payload, RetryPolicy};
+use super::{HostPattern, Name, Payload, RetryPolicy, duration_from_us};
 
 /// A component's own description of itself, checked. Stored with each version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct StepDeclaration {
     pub retry: RetryPolicy,
     /// The longest that an attempt may take, in microseconds.
     pub timeout_us: u64,
+    /// The longest that a whole call may take, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total_timeout_us: Option<u64>,
     /// The hosts that it asks for.
     pub http: Vec<HostPattern>,
 }
@@ -80,6 +83,9 @@ pub enum ManifestError {
     /// A timeout beyond its limits.
     #[error("the step `{0}`: a timeout is from 1 ms to 24 hours")]
     Timeout(Name),
+    /// A limit for the whole call beyond its own.
+    #[error("the step `{0}`: a total timeout is at most 100 years")]
+    TotalTimeout(Name),
 }
 
 impl Manifest {
@@ -105,6 +111,9 @@ impl Manifest {
             if !Self::TIMEOUT_US.contains(&step.timeout_us) {
                 return Err(ManifestError::Timeout(step.name.clone()));
             }
+            if step.total_timeout_us.is_some_and(|total| duration_from_us(total).is_none()) {
+                return Err(ManifestError::TotalTimeout(step.name.clone()));
+            }
         }
         Ok(())
     }
@@ -119,6 +128,11 @@ impl StepDeclaration {
     /// The longest that an attempt may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_micros(self.timeout_us)
+    }
+
+    /// The longest that a whole call may take.
+    pub fn total_timeout(&self) -> Option<Duration> {
+        self.total_timeout_us.map(Duration::from_micros)
     }
 }
 

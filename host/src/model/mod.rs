@@ -13,7 +13,7 @@ mod retry;
 mod run;
 mod time;
 
-pub use call::{Ask, Call, CallId, StepOptions};
+pub use call::{Ask, Call, CallId, ChildOptions, StepOptions};
 pub use event::{Event, EventKind, Outcome};
 pub use failure::{Failure, code};
 pub use host_pattern::{HostPattern, HostPatternError};
@@ -23,5 +23,5 @@ pub use manifest::{Manifest, ManifestError, StepDeclaration, WorkflowDeclaration
 pub use name::{Name, NameError, Namespace};
 pub use payload::{Payload, PayloadError};
 pub use retry::RetryPolicy;
-pub use run::{Durability, RunInfo, RunState, Seed};
+pub use run::{CancelReason, Durability, Origin, RunInfo, RunState, Seed};
 pub use time::{Timestamp, duration_from_us, duration_us};

@@ -1,9 +1,11 @@
 //! The states of a run.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::{Name, Namespace, RunId, Timestamp};
+use super::{CallId, Name, Namespace, RunId, Timestamp};
 
 /// What is fixed for the whole of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +26,89 @@ pub struct RunInfo {
     pub seed: Seed,
     /// When the guest sees an event.
     pub durability: Durability,
+    /// When it is asked to stop by itself.
+    pub deadline: Option<Timestamp>,
+    /// The run that started it, and the call that did.
+    pub parent: Option<(RunId, CallId)>,
+    /// Where its history begins.
+    pub origin: Origin,
+}
+
+/// Where the history of a run begins: at zero, or where it last continued as new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// How often it has continued as new.
+    pub generation: u32,
+    /// The number of its first event.
+    pub seq: u32,
+    /// The number of its first call.
+    pub call: CallId,
+    /// The run's own time then.
+    pub at: Timestamp,
+}
+
+impl Origin {
+    /// Of a run that has just been accepted.
+    pub fn new(started_at: Timestamp) -> Self {
+        Self { generation: 0, seq: 0, call: 0, at: started_at }
+    }
+}
+
+/// Why a run is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CancelReason {
+    /// Somebody asked for it.
+    Requested,
+    /// Its time is over.
+    Deadline,
+    /// The run that started it has ended, or no longer wants it.
+    ParentClosed,
+}
+
+impl CancelReason {
+    const ALL: [Self; 3] = [Self::Requested, Self::Deadline, Self::ParentClosed];
+
+    /// As it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Deadline => "deadline",
+            Self::ParentClosed => "parent-closed",
+        }
+    }
+
+    /// The reason with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
 }
 
 /// Drawn when a run is accepted, kept with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub [u8; 16]);
+
+impl Seed {
+    /// Another one each time.
+    #[expect(clippy::new_without_default, reason = "every call gives another one")]
+    pub fn new() -> Self {
+        Self(Uuid::new_v4().into_bytes())
+    }
+
+    /// The seed of a run that has continued as new: another one each time, and always the same.
+    pub fn of_generation(self, generation: u32) -> Self {
+        if generation == 0 {
+            return self;
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"windlass/seed/");
+        hash.update(self.0);
+        hash.update(generation.to_be_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self(bytes)
+    }
+}
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

@@ -1,18 +1,19 @@
 //! One pass of this host over a run: from where its history ends, until it ends, waits for long, or is lost.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::active::Place;
+use super::agenda::Agenda;
 use super::finish::Ending;
 use super::letters::Letters;
-use super::steps::{OpenStep, StepRunner};
+use super::steps::{OpenStep, Running, StepRunner};
 use super::turn::Turned;
 use super::wait::Waited;
 use super::{Guest, Progress, Runner, Stop};
-use crate::model::{CallId, RunInfo, Timestamp};
+use crate::model::{CallId, RunInfo};
 use crate::sandbox::{Crash, Trap, Violation};
 use crate::store::{self, Claimed, Lost, RunWriter};
 
@@ -28,11 +29,14 @@ pub(super) struct Activation {
     pub(super) end: CancellationToken,
     pub(super) step_runner: Arc<StepRunner>,
     pub(super) steps: HashMap<CallId, OpenStep>,
-    /// When sleeps end and steps are tried again.
-    pub(super) due: BTreeSet<(Timestamp, CallId)>,
+    pub(super) sends: HashMap<CallId, Running>,
+    /// When sleeps end, steps are tried again, and the run is to stop.
+    pub(super) agenda: Agenda,
     pub(super) letters: Letters,
     /// Calls with a smaller number have been dispatched.
     pub(super) dispatched: CallId,
+    /// Whether anything was dispatched in this activation.
+    pub(super) has_dispatched: bool,
     /// Whether this host has just accepted the run: there can be no history, no letters and no attempts.
     pub(super) is_new: bool,
     /// Whether the guest was delivered something for the first time.
@@ -101,9 +105,11 @@ impl Activation {
             end,
             step_runner,
             steps: HashMap::new(),
-            due: BTreeSet::new(),
+            sends: HashMap::new(),
+            agenda: Agenda::default(),
             letters: Letters::default(),
             dispatched: 0,
+            has_dispatched: false,
             is_new,
             has_progressed: false,
         }
@@ -128,6 +134,7 @@ impl Activation {
             match self.turn().await? {
                 Turned(Progress::Completed(result)) => return self.finish(Ending::Completed(result)).await,
                 Turned(Progress::Failed(failure)) => return self.finish(Ending::Failed(failure)).await,
+                Turned(Progress::ContinueAsNew(input)) => return self.continue_as_new(input).await,
                 Turned(Progress::Yielded) => continue,
                 Turned(Progress::Waiting) => {}
             }

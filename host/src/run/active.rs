@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
 use super::steps::AttemptEnd;
-use crate::model::{CallId, RunId, Timestamp};
+use crate::model::{CallId, Outcome, Payload, RunId, Timestamp};
 
 /// What comes to an activation while it waits.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) enum Mail {
     Letters,
     /// An attempt of a step is over.
     Attempt(AttemptEnd),
-    /// An attempt of a step has been running for long.
+    /// An attempt of a step has been running for long, or has given a sign of life.
     StillRunning {
         /// Of which call.
         call: CallId,
@@ -23,6 +23,15 @@ pub(super) enum Mail {
         attempt: u32,
         /// Since when.
         started_at: Timestamp,
+        /// What it reported last.
+        heartbeat: Option<Payload>,
+    },
+    /// What became of a signal that the run has sent.
+    Sent {
+        /// By which call.
+        call: CallId,
+        /// What.
+        outcome: Outcome,
     },
 }
 

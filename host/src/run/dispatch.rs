@@ -1,61 +1,98 @@
 //! Setting in motion what the guest asked for.
 
+use std::collections::HashMap;
+
 use super::activate::{Activation, Interruption};
+use super::agenda::Due;
 use super::steps::OpenStep;
-use crate::model::{Ask, Call, CallId};
-use crate::store::Attempt;
+use crate::model::{Ask, Call, CallId, RunId, Seed};
+use crate::store::{Attempt, NewChild, Record};
+
+/// The last attempts that an earlier activation left a row of.
+type Earlier = HashMap<CallId, Attempt>;
 
 impl Activation {
     /// The calls that are open and have not been dispatched in this activation. The guest has come to rest and is live:
     /// what was asked and answered in its history is not among them.
     pub(super) async fn dispatch(&mut self) -> Result<(), Interruption> {
-        let is_first = self.dispatched == 0;
+        let is_first = std::mem::replace(&mut self.has_dispatched, true);
         let first = self.dispatched;
         let run = self.guest().run();
         let (calls, next): (Vec<Call>, _) = (run.replay.open_from(first).cloned().collect(), run.replay.next_call());
+        let is_told = run.replay.cancel_requested().is_some();
         self.dispatched = next;
-        let attempts = if is_first && !self.is_new { self.earlier_attempts(&calls).await? } else { Vec::new() };
+        if is_first
+            && !is_told
+            && let Some(deadline) = self.info.deadline
+        {
+            self.agenda.set(deadline, Due::Deadline);
+        }
+        let mut earlier = if is_first && !self.is_new { self.earlier_attempts(&calls).await? } else { Earlier::new() };
+        let mut children = Vec::new();
         for call in calls {
             let due = call.due();
             match call.ask {
-                Ask::Sleep { .. } => drop(self.due.insert((due.unwrap_or_default(), call.id))),
-                Ask::Receive { name } => self.letters.receive(name, call.id),
+                Ask::Sleep { .. } => self.agenda.set(due.unwrap_or_default(), Due::Sleep(call.id)),
+                Ask::Receive { name } => self.letters.signals.receive(name, call.id),
+                Ask::ReceiveUpdate { name } => self.letters.updates.receive(name, call.id),
+                Ask::Send { run_id, name, payload } => self.send(call.id, run_id, name, payload),
+                Ask::Child { workflow, input, options } => {
+                    self.letters.await_child(call.id);
+                    let (run_id, seed) = (RunId::of_child(self.info.run_id, call.id), Seed::new());
+                    children.push(Record::StartChild(NewChild {
+                        call: call.id,
+                        run_id,
+                        workflow,
+                        input,
+                        seed,
+                        options,
+                    }));
+                }
                 Ask::Step { name, input, options } => {
                     let step = OpenStep::new(name, input, options, &self.step_runner.program);
-                    self.begin(call.id, step, &attempts);
+                    if let Some(total) = step.total_timeout {
+                        self.agenda.set(call.asked_at.after(total), Due::TotalTimeout(call.id));
+                    }
+                    self.begin(call.id, step, earlier.remove(&call.id));
                 }
             }
         }
+        self.writer.append(children).await?;
         Ok(())
     }
 
     /// What is known of steps that an earlier activation began.
-    async fn earlier_attempts(&mut self, calls: &[Call]) -> Result<Vec<Attempt>, Interruption> {
-        let steps: Vec<CallId> =
-            calls.iter().filter(|call| matches!(call.ask, Ask::Step { .. })).map(|call| call.id).collect();
+    async fn earlier_attempts(&mut self, calls: &[Call]) -> Result<Earlier, Interruption> {
+        let is_step = |call: &&Call| matches!(call.ask, Ask::Step { .. });
+        let steps: Vec<CallId> = calls.iter().filter(is_step).map(|call| call.id).collect();
         if steps.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Earlier::new());
         }
-        Ok(self.runner.store.attempts(self.info.run_id, Some(&steps)).await?)
+        let attempts = self.runner.store.attempts(self.info.run_id, Some(&steps)).await?;
+        // In order: the last one of a call stays.
+        Ok(attempts.into_iter().map(|attempt| (attempt.call, attempt)).collect())
     }
 
     /// Begin a step: at its first attempt, or where an earlier activation left off. An attempt that was interrupted keeps
     /// its number when it is repeated.
-    fn begin(&mut self, call: CallId, mut step: OpenStep, attempts: &[Attempt]) {
-        let failed = attempts.iter().filter(|attempt| attempt.call == call && attempt.failure.is_some());
-        let last = failed.max_by_key(|attempt| attempt.attempt);
-        match last {
-            Some(last) => {
-                step.attempt = last.attempt + 1;
-                // An attempt without a next one was the last, and its failure is the step's: it was not delivered.
-                match (last.next_at, &last.failure) {
-                    (Some(next_at), _) => drop(self.due.insert((next_at, call))),
-                    (None, Some(failure)) => return self.step_failed(call, last.attempt, failure.clone()),
-                    (None, None) => {}
-                }
+    fn begin(&mut self, call: CallId, mut step: OpenStep, earlier: Option<Attempt>) {
+        if let Some(last) = earlier {
+            step.attempt = last.attempt;
+            step.heartbeat = last.heartbeat;
+            if let Some(failure) = last.failure {
+                step.attempt += 1;
+                step.last_failure = Some(failure.clone());
+                return match last.next_at {
+                    Some(next_at) => {
+                        self.agenda.set(next_at, Due::Retry(call));
+                        self.steps.insert(call, step);
+                    }
+                    // It was the last, and its failure is the step's: it was not delivered.
+                    None => self.step_failed(call, last.attempt, failure),
+                };
             }
-            None => self.step_runner.begin(call, &mut step),
         }
+        self.step_runner.begin(call, &mut step);
         self.steps.insert(call, step);
     }
 }

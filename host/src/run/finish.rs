@@ -1,8 +1,8 @@
 //! The end of a run.
 
 use super::activate::{Activation, Interruption};
-use crate::model::{Failure, Payload, code};
-use crate::store::{CloseState, Record};
+use crate::model::{CancelReason, Failure, Origin, Payload, RunInfo, code};
+use crate::store::{Claimed, CloseState, Record};
 
 /// How a guest ended.
 pub(super) enum Ending {
@@ -18,12 +18,26 @@ impl Activation {
         let (state, result) = match ending {
             Ending::Completed(result) => (CloseState::Completed, result),
             Ending::Failed(failure) => {
-                let obeyed = failure.code == code::CANCELLED && self.guest().run().replay.cancel_requested();
+                let asked = self.guest().run().replay.cancel_requested();
+                let obeyed = failure.code == code::CANCELLED && asked.is_some_and(|why| why != CancelReason::Deadline);
                 let state = if obeyed { CloseState::Cancelled } else { CloseState::Failed };
                 (state, Payload::of(&failure))
             }
         };
         self.writer.commit(vec![Record::Close(state, result)]).await?;
+        Ok(())
+    }
+
+    /// Let the run go on with an empty history. What is open is cancelled, as at the end; what is in its inbox stays there.
+    pub(super) async fn continue_as_new(&mut self, input: Payload) -> Result<(), Interruption> {
+        let before = self.info.origin;
+        let replay = &self.guest().run().replay;
+        let (seq, call, at) = (replay.next_seq(), replay.next_call(), replay.now());
+        let origin = Origin { generation: before.generation + 1, seq, call, at };
+        self.writer.commit(vec![Record::Continue(origin, input.clone())]).await?;
+        let info = RunInfo { origin, ..(*self.info).clone() };
+        // It enters when this activation has left.
+        self.runner.activate(Claimed { info, input, strikes: 0 });
         Ok(())
     }
 }

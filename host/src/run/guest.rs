@@ -35,6 +35,8 @@ pub enum Progress {
     Completed(Payload),
     /// The end, with the reason.
     Failed(Failure),
+    /// To be started again with this input and an empty history.
+    ContinueAsNew(Payload),
 }
 
 /// Why a guest stopped without progress.
@@ -162,5 +164,9 @@ fn check(progress: program::Progress, limits: &Limits) -> Result<Progress, Viola
             Progress::Completed(payload.map_err(|error| Violation::new("invalid-result", error))?)
         }
         program::Progress::Failed(reason) => Progress::Failed(failure(reason, limits)?),
+        program::Progress::ContinueAsNew(input) => {
+            let payload = Payload::new(input, limits.payload_bytes);
+            Progress::ContinueAsNew(payload.map_err(|error| Violation::new("invalid-result", error))?)
+        }
     })
 }

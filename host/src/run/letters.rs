@@ -1,19 +1,80 @@
-//! Which signal goes to which call. Pure.
+//! Which letter goes to which call. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::history::Delivery;
-use crate::model::{CallId, Name, Outcome, Payload};
+use crate::model::{CallId, CancelReason, Name, Outcome, Payload};
 use crate::store::Letter;
 
-/// The signals that came and are not taken, and the calls that wait for some. Each name is a queue on both sides.
+/// The letters that came and are not taken, and the calls that wait for some.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    signals: BTreeMap<Name, VecDeque<(i64, Payload)>>,
-    receivers: BTreeMap<Name, VecDeque<CallId>>,
-    cancel: Option<i64>,
+    pub(super) signals: Mailbox,
+    pub(super) updates: Mailbox,
+    /// How children have ended, by the call that started them, with the row.
+    children: BTreeMap<CallId, (i64, Outcome)>,
+    /// The calls that wait for a child.
+    awaited: HashSet<CallId>,
+    cancel: Option<(i64, CancelReason)>,
     /// The last letter that was seen.
     last: i64,
+}
+
+/// Letters of one kind, and the calls that wait for them. Each name is a queue on both sides.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    letters: BTreeMap<Name, VecDeque<(i64, Payload)>>,
+    receivers: BTreeMap<Name, VecDeque<CallId>>,
+    /// Whether anything is new since letters were last matched with receivers.
+    is_new: bool,
+}
+
+impl Mailbox {
+    fn add(&mut self, id: i64, name: Name, payload: Payload) {
+        self.is_new = true;
+        self.letters.entry(name).or_default().push_back((id, payload));
+    }
+
+    /// A call waits for one.
+    pub(super) fn receive(&mut self, name: Name, call: CallId) {
+        self.is_new = true;
+        self.receivers.entry(name).or_default().push_back(call);
+    }
+
+    /// A call no longer waits; a letter that had been taken for it is the first of its name again.
+    pub(super) fn cancel(&mut self, name: &Name, call: CallId, taken: Option<Delivery>) {
+        if let Some(receivers) = self.receivers.get_mut(name) {
+            receivers.retain(|receiver| *receiver != call);
+        }
+        if let Some(Delivery::Completed { inbox: Some(id), outcome: Outcome::Ok(payload), .. }) = taken {
+            let letters = self.letters.entry(name.clone()).or_default();
+            let place = letters.iter().position(|(other, _)| *other > id).unwrap_or(letters.len());
+            letters.insert(place, (id, payload));
+            self.is_new = true;
+        }
+    }
+
+    fn take(&mut self, deliveries: &mut Vec<Delivery>) {
+        if !std::mem::take(&mut self.is_new) {
+            return;
+        }
+        for (name, receivers) in &mut self.receivers {
+            let Some(letters) = self.letters.get_mut(name) else { continue };
+            while let (Some(&call), Some((id, payload))) = (receivers.front(), letters.front().cloned()) {
+                receivers.pop_front();
+                letters.pop_front();
+                let outcome = Outcome::Ok(payload);
+                deliveries.push(Delivery::Completed { call, outcome, attempt: 0, inbox: Some(id) });
+            }
+        }
+        self.receivers.retain(|_, receivers| !receivers.is_empty());
+        self.letters.retain(|_, letters| !letters.is_empty());
+    }
+
+    /// The names that calls wait for.
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.receivers.iter().filter(|(_, receivers)| !receivers.is_empty()).map(|(name, _)| name.clone()).collect()
+    }
 }
 
 impl Letters {
@@ -25,8 +86,10 @@ impl Letters {
             }
             self.last = letter.id();
             match letter {
-                Letter::Signal { id, name, payload } => self.signals.entry(name).or_default().push_back((id, payload)),
-                Letter::Cancel { id } => self.cancel = Some(id),
+                Letter::Signal { id, name, payload } => self.signals.add(id, name, payload),
+                Letter::Update { id, name, payload } => self.updates.add(id, name, payload),
+                Letter::Cancel { id, reason } => self.cancel = Some((id, reason)),
+                Letter::Child { id, call, outcome } => drop(self.children.insert(call, (id, outcome))),
             }
         }
     }
@@ -36,46 +99,42 @@ impl Letters {
         self.last
     }
 
-    /// A call waits for a signal.
-    pub(super) fn receive(&mut self, name: Name, call: CallId) {
-        self.receivers.entry(name).or_default().push_back(call);
+    /// A call waits for a child.
+    pub(super) fn await_child(&mut self, call: CallId) {
+        self.awaited.insert(call);
     }
 
-    /// A call no longer waits; a signal that had been taken for it is the first of its name again.
-    pub(super) fn cancel(&mut self, name: &Name, call: CallId, taken: Option<Delivery>) {
-        if let Some(receivers) = self.receivers.get_mut(name) {
-            receivers.retain(|receiver| *receiver != call);
-        }
-        if let Some(Delivery::Completed { inbox: Some(id), outcome: Outcome::Ok(payload), .. }) = taken {
-            let signals = self.signals.entry(name.clone()).or_default();
-            let place = signals.iter().position(|(other, _)| *other > id).unwrap_or(signals.len());
-            signals.insert(place, (id, payload));
-        }
+    /// A call no longer waits for a child.
+    pub(super) fn forget_child(&mut self, call: CallId) {
+        self.awaited.remove(&call);
     }
 
     /// What can be delivered now. It is taken.
     pub(super) fn take(&mut self) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
-        if let Some(id) = self.cancel.take() {
-            deliveries.push(Delivery::CancelRequested { inbox: Some(id) });
+        if let Some((id, reason)) = self.cancel.take() {
+            deliveries.push(Delivery::CancelRequested { reason, inbox: Some(id) });
         }
-        for (name, receivers) in &mut self.receivers {
-            let Some(signals) = self.signals.get_mut(name) else { continue };
-            while let (Some(&call), Some((id, payload))) = (receivers.front(), signals.front().cloned()) {
-                receivers.pop_front();
-                signals.pop_front();
-                let outcome = Outcome::Ok(payload);
-                deliveries.push(Delivery::Completed { call, outcome, attempt: 0, inbox: Some(id) });
+        let awaited = &mut self.awaited;
+        self.children.retain(|&call, (id, outcome)| {
+            let is_awaited = awaited.remove(&call);
+            if is_awaited {
+                let (outcome, inbox) = (outcome.clone(), Some(*id));
+                deliveries.push(Delivery::Completed { call, outcome, attempt: 0, inbox });
             }
-        }
-        self.receivers.retain(|_, receivers| !receivers.is_empty());
-        self.signals.retain(|_, signals| !signals.is_empty());
+            !is_awaited
+        });
+        self.signals.take(&mut deliveries);
+        self.updates.take(&mut deliveries);
         deliveries
     }
 
-    /// The names that calls wait for.
-    pub(super) fn names(&self) -> Vec<Name> {
-        self.receivers.iter().filter(|(_, receivers)| !receivers.is_empty()).map(|(name, _)| name.clone()).collect()
+    /// Letters about children that nobody waits for any more: those of calls that were dispatched, which are all before
+    /// `dispatched`. Their rows.
+    pub(super) fn take_unwanted(&mut self, dispatched: CallId) -> Vec<i64> {
+        let later = self.children.split_off(&dispatched);
+        let unwanted = std::mem::replace(&mut self.children, later);
+        unwanted.into_values().map(|(id, _)| id).collect()
     }
 }
 
@@ -102,13 +161,13 @@ mod tests {
     #[test]
     fn signals_of_a_name_go_in_order_to_its_calls_in_order() {
         let mut letters = Letters::default();
-        letters.receive(name("a"), 7);
+        letters.signals.receive(name("a"), 7);
         letters.add(vec![signal(1, "a"), signal(2, "b"), signal(3, "a")]);
-        letters.receive(name("a"), 8);
-        letters.receive(name("a"), 9);
+        letters.signals.receive(name("a"), 8);
+        letters.signals.receive(name("a"), 9);
         assert_eq!(taken(&mut letters), [(7, 1), (8, 3)]);
-        assert_eq!(letters.names(), [name("a")]);
-        letters.receive(name("b"), 10);
+        assert_eq!(letters.signals.names(), [name("a")]);
+        letters.signals.receive(name("b"), 10);
         assert_eq!(taken(&mut letters), [(10, 2)]);
     }
 
@@ -117,9 +176,9 @@ mod tests {
         let mut letters = Letters::default();
         letters.add(vec![signal(1, "a")]);
         letters.add(vec![signal(1, "a"), signal(2, "a")]);
-        letters.receive(name("a"), 0);
-        letters.receive(name("a"), 1);
-        letters.receive(name("a"), 2);
+        letters.signals.receive(name("a"), 0);
+        letters.signals.receive(name("a"), 1);
+        letters.signals.receive(name("a"), 2);
         assert_eq!(taken(&mut letters), [(0, 1), (1, 2)]);
     }
 
@@ -127,20 +186,43 @@ mod tests {
     fn a_call_that_is_cancelled_takes_no_signal_with_it() {
         let mut letters = Letters::default();
         letters.add(vec![signal(1, "a"), signal(2, "a")]);
-        letters.receive(name("a"), 0);
+        letters.signals.receive(name("a"), 0);
         let delivery = letters.take().remove(0);
-        letters.cancel(&name("a"), 0, Some(delivery));
-        letters.receive(name("a"), 1);
-        letters.receive(name("a"), 2);
-        letters.cancel(&name("a"), 1, None);
+        letters.signals.cancel(&name("a"), 0, Some(delivery));
+        letters.signals.receive(name("a"), 1);
+        letters.signals.receive(name("a"), 2);
+        letters.signals.cancel(&name("a"), 1, None);
         assert_eq!(taken(&mut letters), [(2, 1)]);
     }
 
     #[test]
     fn a_request_to_stop_comes_before_signals() {
         let mut letters = Letters::default();
-        letters.receive(name("a"), 0);
-        letters.add(vec![signal(1, "a"), Letter::Cancel { id: 2 }]);
-        assert!(matches!(letters.take()[..], [Delivery::CancelRequested { inbox: Some(2) }, _]));
+        letters.signals.receive(name("a"), 0);
+        letters.add(vec![signal(1, "a"), Letter::Cancel { id: 2, reason: CancelReason::Requested }]);
+        assert!(matches!(letters.take()[..], [Delivery::CancelRequested { inbox: Some(2), .. }, _]));
+    }
+
+    #[test]
+    fn the_end_of_a_child_goes_to_its_call_and_what_nobody_waits_for_is_given_back() {
+        let mut letters = Letters::default();
+        let child = |id, call| Letter::Child { id, call, outcome: Outcome::Ok(Payload::null()) };
+        letters.add(vec![child(1, 0), child(2, 1), child(3, 5)]);
+        assert_eq!(taken(&mut letters), []);
+        letters.await_child(1);
+        assert_eq!(taken(&mut letters), [(1, 2)]);
+        assert_eq!(letters.take_unwanted(2), [1]);
+        letters.await_child(5);
+        assert_eq!(taken(&mut letters), [(5, 3)]);
+    }
+
+    #[test]
+    fn signals_and_updates_of_one_name_are_not_mixed_up() {
+        let mut letters = Letters::default();
+        letters.updates.receive(name("a"), 0);
+        letters.add(vec![signal(1, "a")]);
+        assert_eq!(taken(&mut letters), []);
+        letters.add(vec![Letter::Update { id: 2, name: name("a"), payload: Payload::null() }]);
+        assert_eq!(taken(&mut letters), [(0, 2)]);
     }
 }

@@ -16,6 +16,7 @@
 
 mod activate;
 mod active;
+mod agenda;
 mod alarm;
 mod dispatch;
 mod finish;
@@ -27,6 +28,7 @@ mod program;
 mod quarantine;
 mod residents;
 mod runner;
+mod send;
 mod steps;
 mod threads;
 mod turn;

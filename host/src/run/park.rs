@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Runner;
 use super::activate::{Activation, Interruption};
-use crate::model::{Ask, Call, Payload, Timestamp};
+use super::agenda::Due;
+use crate::model::{Call, Payload, Timestamp};
 use crate::store::{Claimed, Lost, Park, Record, RunWriter, Verdict};
 
 /// One of the calls that a parked run waits for, for people.
@@ -30,8 +31,9 @@ const SHOWN_MAX: usize = 100;
 impl Activation {
     /// Park the run, with all that was written about it before. Its guest stays in memory if there is room.
     pub(super) async fn park(&mut self) -> Result<Verdict, Interruption> {
-        let wake_at = self.due.first().map(|(at, _)| *at);
-        let park = Park { wake_at, signals: self.letters.names(), strikes: 0, open_calls: self.open_calls() };
+        let wake_at = self.agenda.next();
+        let (signals, updates) = (self.letters.signals.names(), self.letters.updates.names());
+        let park = Park { wake_at, signals, updates, strikes: 0, open_calls: self.open_calls() };
         let verdict = self.writer.commit(vec![Record::Park(park)]).await?;
         if verdict == Verdict::Done {
             if let Some(guest) = self.guest.take() {
@@ -44,16 +46,13 @@ impl Activation {
 
     fn open_calls(&mut self) -> Payload {
         let calls: Vec<Call> = self.guest().run().replay.open_from(0).take(SHOWN_MAX).cloned().collect();
-        let shown = calls.iter().map(|call| {
-            let retry = self.due.iter().find(|(_, due)| *due == call.id && matches!(call.ask, Ask::Step { .. }));
-            OpenCall {
-                call: call.id,
-                kind: call.ask.kind(),
-                name: call.ask.name(),
-                asked_at: call.asked_at,
-                due_at: call.due().or(retry.map(|(at, _)| *at)),
-                next_attempt: self.steps.get(&call.id).map(|step| step.attempt),
-            }
+        let shown = calls.iter().map(|call| OpenCall {
+            call: call.id,
+            kind: call.ask.kind(),
+            name: call.ask.name(),
+            asked_at: call.asked_at,
+            due_at: call.due().or(self.agenda.at(Due::Retry(call.id))),
+            next_attempt: self.steps.get(&call.id).map(|step| step.attempt),
         });
         Payload::of(&shown.collect::<Vec<_>>())
     }
@@ -65,7 +64,7 @@ impl Runner {
         let wait = Duration::from_secs(1 << claimed.strikes.min(6));
         let wake_at = Some(self.clock.now().after(wait));
         let open_calls = Payload::of(&[(); 0]);
-        let park = Park { wake_at, signals: Vec::new(), strikes: claimed.strikes, open_calls };
+        let park = Park { wake_at, signals: Vec::new(), updates: Vec::new(), strikes: claimed.strikes, open_calls };
         match writer.commit(vec![Record::Park(park)]).await {
             Ok(Verdict::Done) => self.alarm.set(wake_at),
             // A request to stop keeps it from being parked: this host keeps it over the wait.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +14,7 @@ use super::threads::GuestThreads;
 use super::{Active, Alarm, Programs};
 use crate::model::RunId;
 use crate::sandbox::Limits;
-use crate::store::{self, Claimed, DatabaseClock, Lease, NewRun, Started, Store, Writers};
+use crate::store::{self, Claimed, DatabaseClock, Hint, Lease, NewRun, Started, Store, Writers};
 
 /// How a host deals with runs.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Runner {
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Semaphore>,
     pub(super) step_runtime: tokio::runtime::Handle,
+    /// What this host's runs mean to runs of others.
+    pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
     pub(super) shutdown: CancellationToken,
     /// When the next run that this host has parked is due.
@@ -77,6 +79,8 @@ pub struct RunnerParts {
     pub limits: Arc<Limits>,
     /// How it deals with them.
     pub config: RunConfig,
+    /// Takes what its runs mean to runs of others.
+    pub hints: mpsc::UnboundedSender<Hint>,
     /// Where steps compute.
     pub step_runtime: tokio::runtime::Handle,
     /// When it is to stop.
@@ -86,7 +90,8 @@ pub struct RunnerParts {
 impl Runner {
     /// At no run yet.
     pub fn new(parts: RunnerParts) -> Arc<Self> {
-        let RunnerParts { store, lease, clock, writers, programs, limits, config, step_runtime, shutdown } = parts;
+        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, step_runtime, shutdown } =
+            parts;
         let residents_max = (limits.workflow_instances as usize).saturating_sub(config.active_max + DESCRIBING_MAX);
         Arc::new(Self {
             threads: GuestThreads::new(config.threads),
@@ -102,6 +107,7 @@ impl Runner {
             programs,
             limits,
             config,
+            hints,
             step_runtime,
             shutdown,
         })
@@ -168,9 +174,9 @@ impl Runner {
         }
     }
 
-    /// Something may be in the inbox of a run that this host may be at.
-    pub fn tell(&self, run_id: RunId) {
-        self.active.tell(run_id);
+    /// Something may be in the inbox of a run. Returns whether this host is at it.
+    pub fn tell(&self, run_id: RunId) -> bool {
+        self.active.tell(run_id)
     }
 
     /// How many more runs it may be at.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::Store;
 
 use super::active::Mail;
@@ -21,6 +21,9 @@ use crate::store::{DatabaseClock, Lease, RunWriter};
 
 /// An attempt that runs for longer than this is worth a row, so that people see it.
 const LONG: Duration = Duration::from_secs(5);
+
+/// How often what an attempt reports is recorded, at most.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// What all attempts of a run have in common.
 pub(super) struct StepRunner {
@@ -43,14 +46,25 @@ pub(super) struct OpenStep {
     pub(super) input: Payload,
     pub(super) retry: RetryPolicy,
     timeout: Duration,
+    pub(super) total_timeout: Option<Duration>,
+    /// What an attempt reported last.
+    pub(super) heartbeat: Option<Payload>,
+    /// Why the last attempt failed.
+    pub(super) last_failure: Option<Failure>,
     /// The attempt that runs, or is the next to run.
     pub(super) attempt: u32,
     running: Option<Running>,
 }
 
-/// Stops the attempt when it is dropped.
+/// Stops a task when it is dropped.
 #[derive(Debug)]
-struct Running(AbortHandle);
+pub(super) struct Running(AbortHandle);
+
+impl Running {
+    pub(super) fn new(task: &JoinHandle<()>) -> Self {
+        Self(task.abort_handle())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -64,6 +78,7 @@ pub(super) struct AttemptEnd {
     pub(super) call: CallId,
     pub(super) attempt: u32,
     pub(super) started_at: Timestamp,
+    pub(super) heartbeat: Option<Payload>,
     pub(super) result: Result<Payload, Failure>,
     pub(super) lines: Vec<LogLine>,
 }
@@ -74,7 +89,9 @@ impl OpenStep {
         let declared = program.manifest.step(&name);
         let retry = options.retry.or(declared.map(|step| step.retry)).unwrap_or_default();
         let timeout = options.timeout.or(declared.map(|step| step.timeout())).unwrap_or(LONG);
-        Self { name, input, retry, timeout, attempt: 1, running: None }
+        let total_timeout = options.total_timeout.or(declared.and_then(|step| step.total_timeout()));
+        let (heartbeat, last_failure, running) = (None, None, None);
+        Self { name, input, retry, timeout, total_timeout, heartbeat, last_failure, attempt: 1, running }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -82,8 +99,9 @@ impl OpenStep {
     }
 
     /// The attempt is over, whatever it came to.
-    pub(super) fn ended(&mut self) {
+    pub(super) fn ended(&mut self, heartbeat: Option<Payload>) {
         self.running = None;
+        self.heartbeat = heartbeat.or(self.heartbeat.take());
     }
 }
 
@@ -98,9 +116,10 @@ impl StepRunner {
             input: step.input.clone(),
             timeout: step.timeout,
             log: LogBuffer::new(&self.limits),
+            earlier_heartbeat: step.heartbeat.clone(),
+            heartbeat: watch::Sender::new(None),
         };
-        let task = self.runtime.spawn(attempt.run(self.clone()));
-        step.running = Some(Running(task.abort_handle()));
+        step.running = Some(Running::new(&self.runtime.spawn(attempt.run(self.clone()))));
     }
 }
 
@@ -112,29 +131,44 @@ struct Attempt {
     input: Payload,
     timeout: Duration,
     log: LogBuffer,
+    earlier_heartbeat: Option<Payload>,
+    heartbeat: watch::Sender<Option<Payload>>,
 }
 
 impl Attempt {
     async fn run(self, runner: Arc<StepRunner>) {
         let _place = runner.places.acquire().await.expect("never closed");
         let started_at = runner.clock.now();
-        let (call, attempt) = (self.call, self.number);
-        let result = {
-            let mut work = std::pin::pin!(tokio::time::timeout(self.timeout, self.execute(&runner, started_at)));
-            let result = match tokio::time::timeout(LONG, &mut work).await {
-                Ok(result) => result,
-                Err(_) => {
-                    self.mail(&runner, Mail::StillRunning { call, attempt, started_at });
-                    work.await
-                }
-            };
-            result.unwrap_or_else(|_elapsed| {
-                let took = humantime::format_duration(self.timeout);
-                Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
-            })
+        let work = tokio::time::timeout(self.timeout, self.execute(&runner, started_at));
+        let result = tokio::select! {
+            result = work => result,
+            never = self.tell_of_life(&runner, started_at) => never,
         };
-        let end = AttemptEnd { call, attempt, started_at, result, lines: self.log.take() };
+        let result = result.unwrap_or_else(|_elapsed| {
+            let took = humantime::format_duration(self.timeout);
+            Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
+        });
+        let (call, attempt, heartbeat) = (self.call, self.number, self.heartbeat.borrow().clone());
+        let end = AttemptEnd { call, attempt, started_at, heartbeat, result, lines: self.log.take() };
         self.mail(&runner, Mail::Attempt(end));
+    }
+
+    /// Say that the attempt has been running for long, and what it reports meanwhile. Never ends.
+    async fn tell_of_life<T>(&self, runner: &StepRunner, started_at: Timestamp) -> T {
+        let (call, attempt) = (self.call, self.number);
+        let mut heartbeats = self.heartbeat.subscribe();
+        let long = tokio::time::sleep(LONG);
+        let mut long = std::pin::pin!(long);
+        let mut is_long = false;
+        loop {
+            tokio::select! {
+                () = &mut long, if !is_long => is_long = true,
+                _ = heartbeats.changed() => {}
+            }
+            let heartbeat = heartbeats.borrow_and_update().clone();
+            self.mail(runner, Mail::StillRunning { call, attempt, started_at, heartbeat });
+            tokio::time::sleep(HEARTBEAT_EVERY).await;
+        }
     }
 
     fn mail(&self, runner: &StepRunner, mail: Mail) {
@@ -155,7 +189,7 @@ impl Attempt {
         };
         let gate = Arc::new(RunGate { lease: runner.lease.clone(), writer: runner.writer.clone() });
         let http = Http::new(declared.http.clone().into(), granted, gate);
-        let context = StepContext::new(&runner.limits, self.log.clone(), http);
+        let context = StepContext::new(runner.limits.clone(), self.log.clone(), http, self.heartbeat.clone());
         let result = self.call(runner, context, started_at).await;
         result.map_err(|error| self.explain(&error)).and_then(|result| self.accept(result, &runner.limits))
     }
@@ -181,6 +215,7 @@ impl Attempt {
             max_attempts: self.max_attempts,
             idempotency_key: format!("{}/{}/{}", info.namespace, info.run_id, self.call),
             deadline: started_at.after(self.timeout).as_micros(),
+            heartbeat: self.earlier_heartbeat.as_ref().map(|heartbeat| heartbeat.as_bytes().to_vec()),
         };
         let program = exports.windlass_workflow_program();
         program.call_run_step(&mut store, &self.name, &self.input.as_bytes().to_vec(), &attempt).await

@@ -71,7 +71,7 @@ impl Activation {
                 return Err(stop.into());
             }
         };
-        let is_over = matches!(progress, Progress::Completed(_) | Progress::Failed(_));
+        let is_over = !matches!(progress, Progress::Waiting | Progress::Yielded);
         if !self.guest().run().is_live() && (is_over || self.guest().run().unpulled().is_none()) {
             self.feed_history().await?;
         }
@@ -84,24 +84,38 @@ impl Activation {
 
     async fn write_effects(&mut self) -> Result<(), Interruption> {
         let mut records = self.lines();
-        let Effects { events, cancelled, published } = mem::take(&mut self.guest().run().effects);
+        let effects = mem::take(&mut self.guest().run().effects);
+        let Effects { events, cancelled, published, answers, discarded } = effects;
         self.has_progressed |= !events.is_empty();
         records.extend(events.into_iter().map(Record::Event));
         records.extend(published.into_iter().map(|(key, value)| Record::Publish(key, value)));
+        records.extend(answers.into_iter().map(|(call, answer)| Record::Answer(call, answer)));
+        records.extend(discarded.into_iter().map(Record::Discard));
         for (call, came) in cancelled {
+            self.agenda.forget(call.id);
             match call.ask {
                 Ask::Step { .. } => drop(self.steps.remove(&call.id)),
-                Ask::Receive { name } => self.letters.cancel(&name, call.id, came),
+                Ask::Send { .. } => drop(self.sends.remove(&call.id)),
+                Ask::Receive { name } => self.letters.signals.cancel(&name, call.id, came),
+                Ask::ReceiveUpdate { name } => self.letters.updates.cancel(&name, call.id, came),
+                Ask::Child { .. } => {
+                    self.letters.forget_child(call.id);
+                    // A child that has ended is not waited for; what it left goes.
+                    records.push(match came.and_then(|came| came.inbox()) {
+                        Some(letter) => Record::Discard(letter),
+                        None => Record::ReleaseChild(call.id),
+                    });
+                }
                 Ask::Sleep { .. } => {}
             }
-            self.due.retain(|(_, due)| *due != call.id);
         }
         Ok(self.writer.append(records).await?)
     }
 
     fn lines(&mut self) -> Vec<Record> {
         let lines = self.guest().context().log.take();
-        lines.into_iter().map(|line| Record::Log(Source::Workflow, line)).collect()
+        let source = Source::Workflow(self.info.origin.generation);
+        lines.into_iter().map(|line| Record::Log(source, line)).collect()
     }
 
     /// Tell the guest when it next computes.

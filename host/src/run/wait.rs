@@ -6,9 +6,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::activate::{Activation, Interruption};
 use super::active::Mail;
+use super::agenda::Due;
 use super::steps::{AttemptEnd, OpenStep};
 use crate::history::Delivery;
-use crate::model::{CallId, Durability, Failure, Outcome, Payload, Timestamp};
+use crate::model::{CallId, CancelReason, Durability, Failure, Outcome, Payload, Timestamp, code};
 use crate::store::{AttemptRecord, Lost, Record, Source, Verdict};
 
 /// What the wait came to.
@@ -32,6 +33,8 @@ impl Activation {
         let mut looked_at = idle_since;
         loop {
             self.collect();
+            let unwanted = self.letters.take_unwanted(self.dispatched);
+            self.writer.append(unwanted.into_iter().map(Record::Discard).collect()).await?;
             self.commit_next().await?;
             if self.guest().run().has_news() {
                 return Ok(Waited::News);
@@ -66,11 +69,18 @@ impl Activation {
     /// What is there now, for the guest.
     fn collect(&mut self) {
         let now = self.runner.clock.now();
-        while let Some(&(at, call)) = self.due.first().filter(|(at, _)| *at <= now) {
-            self.due.remove(&(at, call));
-            match self.steps.get_mut(&call) {
-                Some(step) => self.step_runner.begin(call, step),
-                None => self.deliver(completed(call, Outcome::Ok(Payload::null()), 0)),
+        while let Some(due) = self.agenda.take(now) {
+            match due {
+                Due::Sleep(call) => self.deliver(completed(call, Outcome::Ok(Payload::null()), 0)),
+                Due::Retry(call) => {
+                    if let Some(step) = self.steps.get_mut(&call) {
+                        self.step_runner.begin(call, step);
+                    }
+                }
+                Due::TotalTimeout(call) => self.total_timeout(call),
+                Due::Deadline => {
+                    self.deliver(Delivery::CancelRequested { reason: CancelReason::Deadline, inbox: None });
+                }
             }
         }
         for delivery in self.letters.take() {
@@ -92,7 +102,7 @@ impl Activation {
 
     /// By this host's clock, the earliest time at which something is due.
     fn next_due(&self) -> Option<Instant> {
-        let &(at, _) = self.due.first()?;
+        let at = self.agenda.next()?;
         Some(Instant::now() + at.since(self.runner.clock.now()).min(LOOK_AGAIN))
     }
 
@@ -100,7 +110,7 @@ impl Activation {
     fn may_park(&self, due: Option<Instant>) -> bool {
         let soon = Instant::now() + self.runner.config.park_after;
         let is_worth_it = due.is_none_or(|due| due > soon) || self.runner.shutdown.is_cancelled();
-        is_worth_it && !self.steps.values().any(OpenStep::is_running)
+        is_worth_it && self.sends.is_empty() && !self.steps.values().any(OpenStep::is_running)
     }
 
     fn park_at(&self, idle_since: Instant) -> Instant {
@@ -125,30 +135,43 @@ impl Activation {
         match mail {
             Mail::Letters => self.read_letters().await,
             Mail::Attempt(end) => self.attempt_ended(end).await,
-            Mail::StillRunning { call, attempt, started_at } => {
-                let record = AttemptRecord { call, attempt, failure: None, started_at, ended_at: None, next_at: None };
+            Mail::StillRunning { call, attempt, started_at, heartbeat } => {
+                // The workflow may have cancelled the call while this was on its way here.
+                let Some(step) = self.steps.get_mut(&call).filter(|step| step.attempt == attempt) else {
+                    return Ok(());
+                };
+                step.heartbeat = heartbeat.clone().or(step.heartbeat.take());
+                let (failure, ended_at, next_at) = (None, None, None);
+                let record = AttemptRecord { call, attempt, failure, heartbeat, started_at, ended_at, next_at };
                 Ok(self.writer.append(vec![Record::Attempt(record)]).await?)
+            }
+            Mail::Sent { call, outcome } => {
+                if self.sends.remove(&call).is_some() {
+                    self.deliver(completed(call, outcome, 0));
+                }
+                Ok(())
             }
         }
     }
 
     /// Look into the run's inbox.
     pub(super) async fn read_letters(&mut self) -> Result<(), Interruption> {
-        let letters = self.runner.store.letters(self.info.run_id, self.letters.last()).await?;
-        self.letters.add(letters);
+        let letters = self.runner.store.letters(&self.runner.lease, self.info.run_id, self.letters.last()).await?;
+        self.letters.add(letters.ok_or(Lost)?);
         Ok(())
     }
 
     async fn attempt_ended(&mut self, end: AttemptEnd) -> Result<(), Interruption> {
-        let AttemptEnd { call, attempt, started_at, result, lines } = end;
+        let AttemptEnd { call, attempt, started_at, heartbeat, result, lines } = end;
         let source = Source::Step(call, attempt);
         let mut records: Vec<_> = lines.into_iter().map(|line| Record::Log(source, line)).collect();
         // The workflow may have cancelled the call while the attempt was on its way here.
         if let Some(step) = self.steps.get_mut(&call).filter(|step| step.attempt == attempt) {
-            step.ended();
+            step.ended(heartbeat);
             match result {
                 Ok(payload) => {
                     self.steps.remove(&call);
+                    self.agenda.forget(call);
                     self.deliver(completed(call, Outcome::Ok(payload), attempt));
                 }
                 Err(failure) => records.push(self.attempt_failed(call, attempt, started_at, failure)),
@@ -160,23 +183,36 @@ impl Activation {
     /// Another attempt later, or none.
     fn attempt_failed(&mut self, call: CallId, attempt: u32, started_at: Timestamp, failure: Failure) -> Record {
         let now = self.runner.clock.now();
-        let step = self.steps.get_mut(&call).filter(|_| failure.retryable);
-        let next_at = step.and_then(|step| {
+        let step = self.steps.get_mut(&call);
+        let heartbeat = step.as_ref().and_then(|step| step.heartbeat.clone());
+        let next_at = step.filter(|_| failure.retryable).and_then(|step| {
             let wait = step.retry.wait(attempt, rand::random())?;
             step.attempt += 1;
+            step.last_failure = Some(failure.clone());
             Some(now.after(wait))
         });
         match next_at {
-            Some(next_at) => drop(self.due.insert((next_at, call))),
+            Some(next_at) => self.agenda.set(next_at, Due::Retry(call)),
             None => self.step_failed(call, attempt, failure.clone()),
         }
         let (failure, ended_at) = (Some(failure), Some(now));
-        Record::Attempt(AttemptRecord { call, attempt, failure, started_at, ended_at, next_at })
+        Record::Attempt(AttemptRecord { call, attempt, failure, heartbeat, started_at, ended_at, next_at })
+    }
+
+    /// The call has taken too long, all attempts together: what runs is stopped. The last attempt's failure is the cause.
+    fn total_timeout(&mut self, call: CallId) {
+        let Some(step) = self.steps.get(&call) else { return };
+        let total = humantime::format_duration(step.total_timeout.unwrap_or_default());
+        let message = format!("the step took longer than {total}, all attempts together");
+        let cause = step.last_failure.as_ref().map(Payload::of);
+        let failure = Failure { cause, ..Failure::fatal(code::TOTAL_TIMEOUT, message) };
+        self.step_failed(call, step.attempt, failure);
     }
 
     /// No more attempts: the failure is the step's.
     pub(super) fn step_failed(&mut self, call: CallId, attempt: u32, failure: Failure) {
         self.steps.remove(&call);
+        self.agenda.forget(call);
         self.deliver(completed(call, Outcome::Failed(failure), attempt));
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// `WL007`
     #[error("{0}")]
     WorkflowTaken(String),
+    /// `WL008`
+    #[error("the update id belongs to another update of the run")]
+    UpdateConflict,
     /// The database cannot be reached or is busy: the same again later may work.
     #[error("the database is not available: {0}")]
     Unavailable(sqlx::Error),
@@ -72,6 +75,7 @@ impl From<sqlx::Error> for Error {
             "WL005" => Self::InboxFull,
             "WL006" => Self::NoSuchNamespace,
             "WL007" => Self::WorkflowTaken(database.message().to_owned()),
+            "WL008" => Self::UpdateConflict,
             // Connection, operator intervention, out of resources, lock not available, serialization, read-only.
             code if ["08", "57", "53", "55", "40"].contains(&&code[..2]) || code == "25006" => Self::Unavailable(error),
             _ => Self::Internal(error),

@@ -6,10 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::batch::{KIND_CANCEL_REQUESTED, KIND_SIGNAL, KIND_SLEEP, KIND_STEP, int};
+use super::batch::{
+    KIND_CANCEL_REQUESTED, KIND_CHILD, KIND_SEND, KIND_SIGNAL, KIND_SLEEP, KIND_STEP, KIND_UPDATE, int,
+};
 use super::{Error, Result, Source, Store};
 use crate::model::{
-    Ask, Call, CallId, Event, EventKind, Failure, Level, Name, Outcome, Payload, RunId, StepOptions, Timestamp,
+    Ask, Call, CallId, CancelReason, ChildOptions, Event, EventKind, Failure, Level, Name, Outcome, Payload, RunId,
+    StepOptions, Timestamp,
 };
 
 /// An attempt of a step that left a row.
@@ -21,6 +24,8 @@ pub struct Attempt {
     pub attempt: u32,
     /// Why it failed; none if it did not, or runs.
     pub failure: Option<Failure>,
+    /// What it reported last.
+    pub heartbeat: Option<Payload>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it failed.
@@ -75,7 +80,7 @@ impl Store {
     pub async fn attempts(&self, run_id: RunId, calls: Option<&[CallId]>) -> Result<Vec<Attempt>> {
         let calls: Option<Vec<i32>> = calls.map(|calls| calls.iter().map(|call| int(*call)).collect());
         let rows = sqlx::query(
-            "SELECT call, attempt, failure, started_at, ended_at, next_at FROM attempts \
+            "SELECT call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 AND ($3::integer[] IS NULL OR call = ANY ($3)) ORDER BY call, attempt",
         )
         .bind(run_id.shard())
@@ -142,7 +147,10 @@ fn failure(json: &[u8]) -> Result<Failure> {
 fn event(row: &PgRow) -> Result<Event> {
     let kind = row.try_get::<i16, _>("kind")?;
     let kind = match kind {
-        KIND_CANCEL_REQUESTED => EventKind::CancelRequested { inbox: None },
+        KIND_CANCEL_REQUESTED => {
+            let reason = CancelReason::named(row.try_get("name")?).ok_or_else(|| corrupt("why it is asked to stop"))?;
+            EventKind::CancelRequested { reason, inbox: None }
+        }
         kind => EventKind::Completed {
             call: call(row, kind)?,
             outcome: outcome(row)?,
@@ -163,6 +171,9 @@ fn call(row: &PgRow, kind: i16) -> Result<Call> {
             Ask::Sleep { duration: Duration::from_micros(micros) }
         }
         KIND_SIGNAL => Ask::Receive { name: name()? },
+        KIND_CHILD => Ask::Child { workflow: name()?, input, options: ChildOptions::default() },
+        KIND_SEND => Ask::sent(name()?, &input).ok_or_else(|| corrupt("a signal that was sent"))?,
+        KIND_UPDATE => Ask::ReceiveUpdate { name: name()? },
         _ => return Err(corrupt("a kind")),
     };
     Ok(Call { id: number(row, "call")?, asked_at: time(row, "asked_at")?, ask })
@@ -179,6 +190,7 @@ fn attempt(row: &PgRow) -> Result<Attempt> {
         call: number(row, "call")?,
         attempt: number(row, "attempt")?,
         failure: failed.as_deref().map(failure).transpose()?,
+        heartbeat: row.try_get::<Option<Vec<u8>>, _>("heartbeat")?.map(Payload::stored),
         started_at: time(row, "started_at")?,
         ended_at: time_if_any(row, "ended_at")?,
         next_at: time_if_any(row, "next_at")?,
@@ -187,7 +199,7 @@ fn attempt(row: &PgRow) -> Result<Attempt> {
 
 fn log_row(row: &PgRow) -> Result<LogRow> {
     let source = match row.try_get::<i32, _>("source")? {
-        -1 => Source::Workflow,
+        -1 => Source::Workflow(number(row, "attempt")?),
         call => Source::Step(call.unsigned_abs(), number(row, "attempt")?),
     };
     let level = match row.try_get::<i16, _>("level")? {

@@ -1,10 +1,11 @@
 //! What comes to a run from outside.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
-use super::{Error, Result, Store};
-use crate::model::{HostId, Name, Namespace, Payload, RunId};
+use super::{Error, Lease, Result, Store};
+use crate::model::{CallId, CancelReason, Failure, HostId, Name, Namespace, Outcome, Payload, RunId, Timestamp};
 
 /// Something that came and was not delivered yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +19,30 @@ pub enum Letter {
         /// What was sent.
         payload: Payload,
     },
-    /// Somebody asked the run to stop.
+    /// The run is asked to stop.
     Cancel {
         /// Its row.
         id: i64,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// A child has ended, or was started if that is all that was wanted.
+    Child {
+        /// Its row.
+        id: i64,
+        /// The call that started it.
+        call: CallId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A request that is to be answered.
+    Update {
+        /// Its row; later ones have greater numbers.
+        id: i64,
+        /// Its name.
+        name: Name,
+        /// What was sent.
+        payload: Payload,
     },
 }
 
@@ -70,36 +91,154 @@ impl Store {
         Ok(sent.into())
     }
 
-    /// The letters of a run after the one with the number `after`, in the order in which they came.
-    pub async fn letters(&self, run_id: RunId, after: i64) -> Result<Vec<Letter>> {
-        let rows: Vec<(i64, i16, String, Option<Vec<u8>>)> = sqlx::query_as(
-            "SELECT id, kind, name, payload FROM inbox WHERE shard = $1 AND run_id = $2 AND id > $3 ORDER BY id",
+    /// Ask a run for something that its workflow answers. The same id is accepted once.
+    pub async fn send_update(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        name: &Name,
+        payload: &Payload,
+        update_id: &str,
+    ) -> Result<Sent> {
+        let sent: (bool, Option<Uuid>) =
+            sqlx::query_as("SELECT accepted, owner FROM send_update($1, $2, $3, $4, $5, $6)")
+                .bind(&**namespace)
+                .bind(run_id.0)
+                .bind(&**name)
+                .bind(&payload.as_bytes()[..])
+                .bind(update_id)
+                .bind(int(INBOX_MAX))
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(sent.into())
+    }
+
+    /// Where an update stands; `None` if there is no such.
+    pub async fn get_update(&self, namespace: &Namespace, run_id: RunId, update_id: &str) -> Result<Option<Update>> {
+        let row: Option<UpdateRow> = sqlx::query_as("SELECT * FROM get_update($1, $2, $3)")
+            .bind(&**namespace)
+            .bind(run_id.0)
+            .bind(update_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(Update::try_from).transpose()
+    }
+
+    /// End a run from outside, with this failure. Returns the host that was at it, and the parent that is told of it.
+    pub async fn terminate_run(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        failure: &Failure,
+    ) -> Result<(Option<HostId>, Option<RunId>)> {
+        let (owner, parent): (Option<Uuid>, Option<Uuid>) =
+            sqlx::query_as("SELECT owner, parent FROM terminate_run($1, $2, $3)")
+                .bind(&**namespace)
+                .bind(run_id.0)
+                .bind(&Payload::of(failure).as_bytes()[..])
+                .fetch_one(&self.pool)
+                .await?;
+        Ok((owner.map(HostId), parent.map(RunId)))
+    }
+
+    /// The letters of a run of this host's after the one with the number `after`, in the order in which they came. `None`:
+    /// the run is not this host's any more.
+    pub async fn letters(&self, lease: &Lease, run_id: RunId, after: i64) -> Result<Option<Vec<Letter>>> {
+        let rows: Vec<LetterRow> = sqlx::query_as(
+            "SELECT i.id, i.kind, i.name, i.payload FROM owned o LEFT JOIN inbox i \
+             ON i.shard = o.shard AND i.run_id = o.run_id AND i.id > $3 \
+             WHERE o.shard = $1 AND o.run_id = $2 AND o.host_id = $4 ORDER BY i.id",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(after)
+        .bind(lease.host_id.0)
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter().map(letter).collect()
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        // A run without letters is one row without a letter.
+        rows.into_iter().filter_map(|row| Some((row.id?, row))).map(letter).collect::<Result<_>>().map(Some)
     }
+}
+
+/// Where an update stands.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Its name.
+    pub name: String,
+    /// The answer, if there is one.
+    pub answer: Option<Outcome>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// Whether the run has ended: then there will be no other answer.
+    pub has_ended: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct UpdateRow {
+    name: String,
+    failed: Option<bool>,
+    answer: Option<Vec<u8>>,
+    accepted_at: DateTime<Utc>,
+    answered_at: Option<DateTime<Utc>>,
+    has_ended: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct LetterRow {
+    id: Option<i64>,
+    kind: Option<i16>,
+    name: Option<String>,
+    payload: Option<Vec<u8>>,
 }
 
 impl Letter {
     /// Its row.
     pub fn id(&self) -> i64 {
         match self {
-            Self::Signal { id, .. } | Self::Cancel { id } => *id,
+            Self::Signal { id, .. } | Self::Cancel { id, .. } | Self::Child { id, .. } | Self::Update { id, .. } => *id,
         }
     }
 }
 
-fn letter((id, kind, name, payload): (i64, i16, String, Option<Vec<u8>>)) -> Result<Letter> {
-    match (kind, payload) {
-        (0, Some(payload)) => {
-            let name = Name::new(&name).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
-            Ok(Letter::Signal { id, name, payload: Payload::stored(payload) })
-        }
-        _ => Ok(Letter::Cancel { id }),
+fn corrupt(what: &str) -> Error {
+    Error::Internal(sqlx::Error::Decode(format!("in an inbox: {what}").into()))
+}
+
+fn letter((id, row): (i64, LetterRow)) -> Result<Letter> {
+    let LetterRow { kind, name, payload, .. } = row;
+    let (name, payload) = (name.unwrap_or_default(), payload.unwrap_or_else(|| b"null".to_vec()));
+    let checked = || Name::new(&name).map_err(|_| corrupt("a name"));
+    let call = || name.parse().map_err(|_| corrupt("a call"));
+    Ok(match kind {
+        Some(0) => Letter::Signal { id, name: checked()?, payload: Payload::stored(payload) },
+        Some(1) => Letter::Cancel { id, reason: CancelReason::named(&name).ok_or_else(|| corrupt("a reason"))? },
+        Some(2) => Letter::Child { id, call: call()?, outcome: Outcome::Ok(Payload::stored(payload)) },
+        Some(3) => Letter::Child { id, call: call()?, outcome: Outcome::Failed(failure(&payload)?) },
+        Some(4) => Letter::Update { id, name: checked()?, payload: Payload::stored(payload) },
+        _ => return Err(corrupt("a kind")),
+    })
+}
+
+fn failure(json: &[u8]) -> Result<Failure> {
+    serde_json::from_slice(json).map_err(|_| corrupt("a failure"))
+}
+
+impl TryFrom<UpdateRow> for Update {
+    type Error = Error;
+
+    fn try_from(row: UpdateRow) -> Result<Self> {
+        let answer = match (row.failed, row.answer) {
+            (Some(false), Some(result)) => Some(Outcome::Ok(Payload::stored(result))),
+            (Some(true), Some(reason)) => Some(Outcome::Failed(failure(&reason)?)),
+            _ => None,
+        };
+        let (accepted_at, answered_at) = (row.accepted_at.into(), row.answered_at.map(Into::into));
+        Ok(Self { name: row.name, answer, accepted_at, answered_at, has_ended: row.has_ended })
     }
 }
 

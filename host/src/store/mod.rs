@@ -19,13 +19,13 @@ mod writer;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-pub use batch::{AttemptRecord, CloseState, Park, Record, Source};
+pub use batch::{AttemptRecord, CloseState, NewChild, Park, Record, Source};
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::ConnectError;
 pub use error::{Error, Result};
 pub use history::{Attempt, LogRow, Published};
-pub use inbox::{Letter, Sent};
+pub use inbox::{Letter, Sent, Update};
 pub use lease::{Lease, LeaseTimes};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped};

@@ -41,6 +41,12 @@ pub struct RunSummary {
     pub wake_at: Option<Timestamp>,
     /// What it waits for.
     pub open_calls: Option<Payload>,
+    /// When it is asked to stop by itself.
+    pub deadline_at: Option<Timestamp>,
+    /// The run that started it.
+    pub parent_run_id: Option<RunId>,
+    /// How often it has continued as new.
+    pub generation: u32,
 }
 
 /// A run in a list.
@@ -90,6 +96,9 @@ struct SummaryRow {
     events: i32,
     wake_at: Option<DateTime<Utc>>,
     open_calls: Option<Vec<u8>>,
+    deadline_at: Option<DateTime<Utc>>,
+    parent_run_id: Option<Uuid>,
+    generation: i32,
 }
 
 #[derive(sqlx::FromRow)]
@@ -156,6 +165,9 @@ impl From<SummaryRow> for RunSummary {
             events: row.events.unsigned_abs(),
             wake_at: row.wake_at.map(Into::into),
             open_calls: row.open_calls.map(Payload::stored),
+            deadline_at: row.deadline_at.map(Into::into),
+            parent_run_id: row.parent_run_id.map(RunId),
+            generation: row.generation.unsigned_abs(),
         }
     }
 }

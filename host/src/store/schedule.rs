@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
 
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, RunInfo, SHARDS, Seed};
+use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
 
 /// A run that this host now owns.
 #[derive(Clone, Debug)]
@@ -47,6 +47,13 @@ struct ClaimedRow {
     seed: Vec<u8>,
     input: Vec<u8>,
     started_at: DateTime<Utc>,
+    deadline_at: Option<DateTime<Utc>>,
+    parent_run_id: Option<uuid::Uuid>,
+    parent_call: Option<i32>,
+    generation: i32,
+    first_seq: i32,
+    first_call: i32,
+    continued_at: Option<DateTime<Utc>>,
     strikes: i16,
 }
 
@@ -99,9 +106,21 @@ impl Store {
         Ok(reaped.fetch_one(&self.pool).await?)
     }
 
+    /// Ask children to stop whose parents have ended or no longer want them, at most `limit`. Returns whether there may be
+    /// more, and those that a host is at.
+    pub async fn cancel_released(&self, limit: u32) -> Result<(bool, Vec<RunId>)> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let (released, owned): (i32, Option<Vec<uuid::Uuid>>) =
+            sqlx::query_as("SELECT released, owned_runs FROM cancel_released($1)")
+                .bind(limit)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok((released >= limit, owned.unwrap_or_default().into_iter().map(RunId).collect()))
+    }
+
     /// Take dead rows out of the tables that change all the time.
     pub async fn vacuum(&self) -> Result<()> {
-        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, inbox, hosts").execute(&self.pool).await?;
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, inbox, children, hosts").execute(&self.pool).await?;
         Ok(())
     }
 }
@@ -111,15 +130,25 @@ impl TryFrom<ClaimedRow> for Claimed {
 
     fn try_from(row: ClaimedRow) -> Result<Self> {
         let corrupt = |what: &str| Error::Internal(sqlx::Error::Decode(format!("a run's {what}").into()));
+        let started_at = row.started_at.into();
+        let origin = Origin {
+            generation: row.generation.unsigned_abs(),
+            seq: row.first_seq.unsigned_abs(),
+            call: row.first_call.unsigned_abs(),
+            at: row.continued_at.map_or(started_at, Into::into),
+        };
         let info = RunInfo {
             run_id: RunId(row.run_id),
             namespace: Namespace::new(&row.namespace).map_err(|_| corrupt("namespace"))?,
             workflow: Name::new(&row.workflow).map_err(|_| corrupt("workflow"))?,
             component: Name::new(&row.component).map_err(|_| corrupt("component"))?,
             version: row.version.unsigned_abs(),
-            started_at: row.started_at.into(),
+            started_at,
             seed: Seed(row.seed.try_into().map_err(|_| corrupt("seed"))?),
             durability: durability(row.durability),
+            deadline: row.deadline_at.map(Into::into),
+            parent: row.parent_run_id.map(RunId).zip(row.parent_call.map(i32::unsigned_abs)),
+            origin,
         };
         Ok(Self { info, input: Payload::stored(row.input), strikes: row.strikes.unsigned_abs() })
     }

@@ -1,10 +1,11 @@
 //! Accepting runs.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, RunInfo, Seed};
+use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, duration_us};
 
 /// A run that somebody asks for.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct NewRun {
     pub durability: Durability,
     /// The same key means the same run; without one, it is always another.
     pub idempotency_key: Option<String>,
+    /// From now until it is asked to stop.
+    pub timeout: Option<Duration>,
 }
 
 /// What became of it.
@@ -42,16 +45,18 @@ struct StartedRow {
     component: Option<String>,
     version: Option<i32>,
     started_at: Option<DateTime<Utc>>,
+    deadline_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
     /// Accept a run. With a lease, its host owns the run from the first commit on.
     pub async fn start_run(&self, run: &NewRun, lease: Option<&Lease>) -> Result<Started> {
         let NewRun { run_id, ref idempotency_key, .. } = *run;
-        let seed = Uuid::new_v4().into_bytes();
+        let seed = Seed::new();
         loop {
             let row: StartedRow = sqlx::query_as(
-                "SELECT outcome, component, version, started_at FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                "SELECT outcome, component, version, started_at, deadline_at \
+                 FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(lease.map(|lease| lease.host_id.0))
             .bind(lease.map(|lease| lease.epoch))
@@ -59,13 +64,14 @@ impl Store {
             .bind([run_id.0])
             .bind([&*run.workflow])
             .bind([i16::from(run.durability == Durability::Strict)])
-            .bind([&seed[..]])
+            .bind([&seed.0[..]])
             .bind([idempotency_key.as_deref()])
             .bind([&run.input.as_bytes()[..]])
+            .bind([run.timeout.map(|timeout| i64::try_from(duration_us(timeout)).unwrap_or(i64::MAX))])
             .fetch_one(&self.pool)
             .await?;
             match row.outcome {
-                0 => return row.into_new(run, Seed(seed)),
+                0 => return row.into_new(run, seed),
                 1 => return Ok(Started::Before(run_id)),
                 2 => return Ok(Started::Conflict(run_id)),
                 3 => return Ok(Started::NoSuchWorkflow),
@@ -81,15 +87,19 @@ impl StartedRow {
         let Self { component: Some(component), version: Some(version), started_at: Some(started_at), .. } = self else {
             return Err(Error::Internal(sqlx::Error::Decode("a run without a component".into())));
         };
+        let started_at = started_at.into();
         Ok(Started::New(RunInfo {
             run_id: run.run_id,
             namespace: run.namespace.clone(),
             workflow: run.workflow.clone(),
             component: Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?,
             version: version.unsigned_abs(),
-            started_at: started_at.into(),
+            started_at,
             seed,
             durability: run.durability,
+            deadline: self.deadline_at.map(Into::into),
+            parent: None,
+            origin: Origin::new(started_at),
         }))
     }
 }

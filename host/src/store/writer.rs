@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::{Error, Lease, Record, Store, Watchers};
+use super::{Error, Hint, Lease, Record, Store, Watchers};
 use crate::model::RunId;
 
 /// Most submissions in one commit.
@@ -27,6 +27,9 @@ const BATCH_MAX: usize = 1_000;
 
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
+
+/// From this verdict of `commit_batch` on, it is about other runs: this one can be told; any other can be claimed.
+const TOLD: i16 = 3;
 
 /// Between attempts to reach a database that is away: from, to.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -69,18 +72,20 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Start `count` writers. They end when the last clone and the last [`RunWriter`] are gone.
+    /// Start `count` writers. They end when the last clone and the last [`RunWriter`] are gone. What a commit means to other
+    /// runs goes to `hints`.
     pub fn start(
         store: &Store,
         lease: &Arc<Lease>,
         watchers: &Watchers,
+        hints: &mpsc::UnboundedSender<Hint>,
         count: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let start = |_| {
             let (queue, submissions) = mpsc::channel(QUEUE_MAX);
             let (store, lease, watchers) = (store.clone(), lease.clone(), watchers.clone());
-            let writer = Writer { store, lease, watchers, connection: None };
+            let writer = Writer { store, lease, watchers, hints: hints.clone(), connection: None };
             tasks.spawn(writer.run(submissions));
             queue
         };
@@ -143,6 +148,7 @@ struct Writer {
     store: Store,
     lease: Arc<Lease>,
     watchers: Watchers,
+    hints: mpsc::UnboundedSender<Hint>,
     connection: Option<PgConnection>,
 }
 
@@ -205,7 +211,13 @@ impl Writer {
     }
 
     fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)]) {
-        let verdicts: HashMap<_, _> = verdicts.iter().copied().collect();
+        let (own, others): (Vec<_>, Vec<_>) = verdicts.iter().partition(|(_, verdict)| *verdict < TOLD);
+        for (run_id, verdict) in others {
+            let hint = if verdict == TOLD { Hint::Mail(RunId(run_id)) } else { Hint::Ready };
+            // A host that stops needs no hints.
+            let _ = self.hints.send(hint);
+        }
+        let verdicts: HashMap<_, _> = own.into_iter().collect();
         for Submission { run, number, answer, .. } in submissions {
             let verdict = match verdicts.get(&run.run_id.0) {
                 None => Ok(Verdict::Done),

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::notify::Notifier;
 use super::{listen, notify, session};
-use crate::model::{HostId, HostPattern, Name, Namespace, Payload, RunId};
+use crate::model::{Failure, HostId, HostPattern, Name, Namespace, Payload, RunId};
 use crate::run::{self, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
 use crate::sandbox::Limits;
-use crate::store::{self, Hint, LeaseTimes, NewRun, RunSummary, Sent, Started, Store, Watchers};
+use crate::store::{self, Hint, LeaseTimes, NewRun, RunSummary, Sent, Started, Store, Update, Watchers};
 
 /// How a host works.
 #[derive(Clone, Debug, Default)]
@@ -140,14 +140,14 @@ impl Host {
         signal_id: Option<&str>,
     ) -> store::Result<Sent> {
         let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id).await?;
-        self.tell_owner(run_id, sent);
+        self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
 
     /// Ask a run to stop.
     pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId) -> store::Result<Sent> {
         let sent = self.store.request_cancel(namespace, run_id).await?;
-        self.tell_owner(run_id, sent);
+        self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
 
@@ -164,12 +164,7 @@ impl Host {
             if tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled() {
                 return Ok(Waited::StillOpen(run));
             }
-            tokio::select! {
-                () = changed => {}
-                () = self.shutdown.cancelled() => {}
-                () = tokio::time::sleep_until(deadline) => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-            }
+            self.pause(changed, deadline).await;
         }
     }
 
@@ -194,8 +189,68 @@ impl Host {
         self.notifier.send(Hint::Ready);
     }
 
-    fn tell_owner(&self, run_id: RunId, sent: Sent) {
-        match sent.owner {
+    /// Ask a run for something that its workflow answers.
+    pub async fn send_update(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        name: &Name,
+        payload: &Payload,
+        update_id: &str,
+    ) -> store::Result<Sent> {
+        let sent = self.store.send_update(namespace, run_id, name, payload, update_id).await?;
+        self.tell_owner(run_id, sent.owner);
+        Ok(sent)
+    }
+
+    /// Wait for the answer to an update, but no longer than `timeout`. `None`: there is no such update.
+    pub async fn wait_for_answer(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        update_id: &str,
+        timeout: Duration,
+    ) -> store::Result<Option<Update>> {
+        let watcher = self.watchers.watch(run_id);
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let changed = watcher.changed();
+            let Some(update) = self.store.get_update(namespace, run_id, update_id).await? else { return Ok(None) };
+            let is_settled = update.answer.is_some() || update.has_ended;
+            if is_settled || tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled() {
+                return Ok(Some(update));
+            }
+            self.pause(changed, deadline).await;
+        }
+    }
+
+    /// End a run from outside, whatever it is at.
+    pub async fn terminate_run(&self, namespace: &Namespace, run_id: RunId, failure: &Failure) -> store::Result<()> {
+        let (owner, parent) = self.store.terminate_run(namespace, run_id, failure).await?;
+        if owner.is_some() {
+            self.tell_owner(run_id, owner);
+        }
+        if let Some(parent) = parent {
+            self.tell(parent);
+            self.notifier.send(Hint::Mail(parent));
+            self.became_ready();
+        }
+        self.watchers.changed(run_id);
+        Ok(())
+    }
+
+    /// Until something has changed, or may have.
+    async fn pause(&self, changed: impl Future<Output = ()>, deadline: tokio::time::Instant) {
+        tokio::select! {
+            () = changed => {}
+            () = self.shutdown.cancelled() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+
+    fn tell_owner(&self, run_id: RunId, owner: Option<HostId>) {
+        match owner {
             Some(owner) if owner == self.host_id => self.tell(run_id),
             Some(_) => self.notifier.send(Hint::Mail(run_id)),
             None => self.became_ready(),

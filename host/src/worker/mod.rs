@@ -6,6 +6,8 @@
 //! | `adopt` | takes up runs that it owns and does not know of | answers that were lost, time |
 //! | `claim` | takes ready runs as far as there is room | nudges, time |
 //! | `fire_timers` | makes parked runs ready whose time has come | the next time that is due |
+//! | `cancel_released` | asks children to stop that nobody waits for any more | time |
+//! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
 //! | `vacuum` | keeps the small tables small | time |
 //! | `listen` | passes on hints of other hosts | NOTIFY |
@@ -15,12 +17,14 @@
 //! another.
 
 mod adopt;
+mod cancel_released;
 mod claim;
 mod fire_timers;
 mod heartbeat;
 mod host;
 mod listen;
 mod notify;
+mod pass_on;
 mod reap;
 mod session;
 mod vacuum;

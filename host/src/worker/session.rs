@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Host, adopt, claim, fire_timers, heartbeat, reap, vacuum};
+use super::{Host, adopt, cancel_released, claim, fire_timers, heartbeat, pass_on, reap, vacuum};
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
 
@@ -52,7 +53,8 @@ async fn take_lease(host: &Host) -> Option<(Arc<Lease>, DatabaseClock)> {
 
 async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     let mut actors = JoinSet::new();
-    let writers = Writers::start(&host.store, &lease, &host.watchers, WRITERS, &mut actors);
+    let (hints, hinted) = mpsc::unbounded_channel();
+    let writers = Writers::start(&host.store, &lease, &host.watchers, &hints, WRITERS, &mut actors);
     let runner = Runner::new(RunnerParts {
         store: host.store.clone(),
         lease: lease.clone(),
@@ -61,6 +63,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
         programs: host.programs.clone(),
         limits: Arc::new(host.config.limits.clone()),
         config: host.config.run.clone(),
+        hints,
         step_runtime: host.step_runtime.clone(),
         shutdown: host.shutdown.clone(),
     });
@@ -68,6 +71,8 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(claim::run(host.clone(), runner.clone(), lease.clone()));
     actors.spawn(adopt::run(host.clone(), runner.clone()));
     actors.spawn(fire_timers::run(host.clone(), runner.clone(), clock));
+    actors.spawn(pass_on::run(host.clone(), runner.clone(), hinted));
+    actors.spawn(cancel_released::run(host.clone()));
     actors.spawn(reap::run(host.clone(), lease.clone()));
     actors.spawn(vacuum::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));

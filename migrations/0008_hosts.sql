@@ -45,6 +45,7 @@ CREATE TABLE parked (
     run_id     uuid        NOT NULL,
     wake_at    timestamptz,
     signals    text[]      NOT NULL,
+    updates    text[]      NOT NULL,
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -52,6 +53,7 @@ CREATE TABLE parked (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX parked_by_wake ON parked (shard, wake_at) WHERE wake_at IS NOT NULL;
 COMMENT ON TABLE parked IS 'Runs that wait for a signal or a time.';
-COMMENT ON COLUMN parked.wake_at IS 'The earliest of its timers and retries.';
+COMMENT ON COLUMN parked.wake_at IS 'The earliest of its timers, retries and deadline.';
 COMMENT ON COLUMN parked.signals IS 'Names of the signals that wake it.';
+COMMENT ON COLUMN parked.updates IS 'Names of the updates that wake it.';
 COMMENT ON COLUMN parked.open_calls IS 'For people: what it waits for, as JSON; the first 100 calls.';

@@ -1,0 +1,14 @@
+//! `windlass:workflow/heartbeat`
+
+use super::StepContext;
+use super::bindings::heartbeat::Host;
+use super::convert::payload;
+
+impl Host for StepContext {
+    fn report(&mut self, details: Vec<u8>) -> wasmtime::Result<()> {
+        let details = payload(details, &self.limits)?;
+        // Whoever listens has the last one only; an attempt that is over has nobody who listens.
+        self.heartbeat.send_replace(Some(details));
+        Ok(())
+    }
+}

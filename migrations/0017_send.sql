@@ -1,0 +1,106 @@
+-- Letters to a run, from outside. Each takes the lock of the run's row first: see park.
+--
+-- Both return the host that owns the run, if one does, so that it can be told.
+
+-- Lock the run's row; refuse if there is no such run in the namespace.
+CREATE FUNCTION lock_run(p_namespace text, p_run_id uuid) RETURNS runs LANGUAGE plpgsql AS $$
+DECLARE
+    run runs;
+BEGIN
+    SELECT r.* INTO run FROM runs r
+    WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no run % in the namespace %', p_run_id, p_namespace USING ERRCODE = 'WL003';
+    END IF;
+    RETURN run;
+END $$;
+
+-- Refuse a run that has ended.
+CREATE FUNCTION check_open(p_run runs) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_run.state <> 0 THEN
+        RAISE EXCEPTION 'run % has ended', p_run.run_id USING ERRCODE = 'WL004', DETAIL = p_run.state::text;
+    END IF;
+END $$;
+
+-- Refuse a letter more than the inbox may hold.
+CREATE FUNCTION check_inbox(p_run_id uuid, p_inbox_max integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM (SELECT 1 FROM inbox i WHERE i.shard = shard_of(p_run_id) AND i.run_id = p_run_id
+                              LIMIT p_inbox_max) AS letters) >= p_inbox_max THEN
+        RAISE EXCEPTION 'the inbox of run % is full: it holds % letters that the workflow has not asked for',
+            p_run_id, p_inbox_max USING ERRCODE = 'WL005';
+    END IF;
+END $$;
+
+-- Send a signal. A signal id that was accepted before is accepted again and changes nothing, even when the run has ended
+-- since: whoever sends it again did not hear that it was accepted.
+CREATE FUNCTION send_signal(
+    p_namespace text, p_run_id uuid, p_name text, p_payload bytea, p_signal_id text, p_inbox_max integer,
+    OUT accepted boolean, OUT owner uuid
+) LANGUAGE plpgsql AS $$
+DECLARE
+    run runs;
+BEGIN
+    run := lock_run(p_namespace, p_run_id);
+    accepted := NOT EXISTS (SELECT 1 FROM signal_ids s WHERE s.shard = run.shard AND s.run_id = p_run_id
+                            AND s.signal_id = p_signal_id);
+    IF accepted THEN
+        PERFORM check_open(run);
+        INSERT INTO signal_ids (shard, run_id, signal_id)
+        SELECT run.shard, p_run_id, p_signal_id WHERE p_signal_id IS NOT NULL;
+        PERFORM check_inbox(p_run_id, p_inbox_max);
+        PERFORM put_letters(ARRAY [p_run_id], ARRAY [0::smallint], ARRAY [p_name], ARRAY [p_payload]);
+    END IF;
+    SELECT o.host_id INTO owner FROM owned o WHERE o.shard = shard_of(p_run_id) AND o.run_id = p_run_id;
+END $$;
+
+-- Ask a run to stop. Asked again, it changes nothing.
+CREATE FUNCTION request_cancel(p_namespace text, p_run_id uuid, OUT accepted boolean, OUT owner uuid)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM check_open(lock_run(p_namespace, p_run_id));
+    UPDATE runs r SET cancelled_at = clock_timestamp()
+    WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.cancelled_at IS NULL;
+    accepted := FOUND;
+    IF accepted THEN
+        PERFORM put_letters(ARRAY [p_run_id], ARRAY [1::smallint], ARRAY ['requested'], ARRAY [NULL::bytea]);
+    END IF;
+    SELECT o.host_id INTO owner FROM owned o WHERE o.shard = shard_of(p_run_id) AND o.run_id = p_run_id;
+END $$;
+
+-- Ask a run for something that its workflow answers. The same update id again is the same update.
+CREATE FUNCTION send_update(
+    p_namespace text, p_run_id uuid, p_name text, p_payload bytea, p_update_id text, p_inbox_max integer,
+    OUT accepted boolean, OUT owner uuid
+) LANGUAGE plpgsql AS $$
+DECLARE
+    run runs;
+    before updates;
+BEGIN
+    run := lock_run(p_namespace, p_run_id);
+    SELECT u.* INTO before FROM updates u
+    WHERE u.shard = run.shard AND u.run_id = p_run_id AND u.update_id = p_update_id;
+    accepted := NOT FOUND;
+    IF accepted THEN
+        PERFORM check_open(run);
+        PERFORM check_inbox(p_run_id, p_inbox_max);
+        PERFORM put_letters(ARRAY [p_run_id], ARRAY [4::smallint], ARRAY [p_name], ARRAY [p_payload]);
+        -- The newest of the run's letters, of which nobody else can add one now.
+        INSERT INTO updates (shard, run_id, update_id, name, payload, inbox_id)
+        SELECT run.shard, p_run_id, p_update_id, p_name, p_payload, max(i.id)
+        FROM inbox i WHERE i.shard = run.shard AND i.run_id = p_run_id;
+    ELSIF (before.name, before.payload) IS DISTINCT FROM (p_name, p_payload) THEN
+        RAISE EXCEPTION 'run % was given another update with the id %', p_run_id, p_update_id USING ERRCODE = 'WL008';
+    END IF;
+    SELECT o.host_id INTO owner FROM owned o WHERE o.shard = run.shard AND o.run_id = p_run_id;
+END $$;
+
+-- Where an update stands: answered, or not, or never (the run has ended). No row: no such update.
+CREATE FUNCTION get_update(p_namespace text, p_run_id uuid, p_update_id text)
+RETURNS TABLE (name text, failed boolean, answer bytea, accepted_at timestamptz, answered_at timestamptz, has_ended boolean)
+LANGUAGE sql STABLE AS $$
+    SELECT u.name, u.failed, u.answer, u.accepted_at, u.answered_at, r.state BETWEEN 1 AND 3
+    FROM updates u JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id
+    WHERE u.shard = shard_of(p_run_id) AND u.run_id = p_run_id AND u.update_id = p_update_id AND r.namespace = p_namespace;
+$$;
