@@ -19,6 +19,7 @@ mod random;
 #[doc(hidden)]
 pub mod registry;
 pub mod run;
+mod saga;
 mod signal;
 mod state;
 pub mod step;
@@ -33,6 +34,7 @@ pub use futures_util::future::{join_all, try_join_all};
 pub use futures_util::{join, try_join};
 pub use race::{Either, race};
 pub use random::{random, random_bytes};
+pub use saga::{Saga, saga};
 pub use signal::{Signal, signal};
 pub use state::publish;
 pub use timer::{Sleep, sleep};
