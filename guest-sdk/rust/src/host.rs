@@ -4,6 +4,8 @@
 //! runs on this thread takes their place. A new import is named here, and written once more in `testing/imports.rs`.
 
 #[cfg(target_family = "wasm")]
-pub(crate) use crate::bindings::windlass::workflow::{call, clock, event, log, random, run, signal, state, step, timer};
+pub(crate) use crate::bindings::windlass::workflow::{
+    call, clock, event, log, random, run, signal, state, step, timer,
+};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::imports::{call, clock, event, log, random, run, signal, state, step, timer};

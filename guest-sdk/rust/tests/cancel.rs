@@ -121,7 +121,11 @@ async fn many() -> Result<()> {
     let mut all: FuturesUnordered<_> = (0..3)
         .map(|number| async move {
             let name = format!("task {number}");
-            if number == 1 { shield(sleep(seconds(70))).await } else { drop(cancellable(wait_as(&name)).await) }
+            if number == 1 {
+                shield(sleep(seconds(70))).await
+            } else {
+                drop(cancellable(wait_as(&name)).await)
+            }
             number
         })
         .collect();

@@ -14,8 +14,8 @@ pub(super) enum Entry {
     End(Attempt),
     /// Somebody sends a signal.
     Send { name: String, payload: Vec<u8> },
-    /// A signal may be there for a call that waits for one of this name.
-    Receive { name: String },
+    /// A signal may be there for a call that waits for one.
+    Receive,
     /// Somebody asks the run to stop.
     Cancel,
 }

@@ -77,7 +77,8 @@ fn accept(result: Result<Vec<u8>>) -> Result<Vec<u8>> {
             Err(Failure::new("payload-too-large", message).fatal())
         }
         Err(failure) if !is_name(&failure.code) => {
-            Err(Failure::new("invalid-name", format!("the step failed with `{}`, which is no code", failure.code)).fatal())
+            Err(Failure::new("invalid-name", format!("the step failed with `{}`, which is no code", failure.code))
+                .fatal())
         }
         result => result,
     }

@@ -68,17 +68,17 @@ impl Runner {
             Entry::Begin { call, attempt } => self.begin(call, attempt),
             Entry::End(attempt) => self.end(attempt),
             Entry::Send { name, payload } => {
-                self.world.borrow_mut().inbox.entry(name.clone()).or_default().push_back(payload);
-                self.receive(&name);
+                self.world.borrow_mut().inbox.push((name, payload));
+                self.receive();
             }
-            Entry::Receive { name } => self.receive(&name),
+            Entry::Receive => self.receive(),
             Entry::Cancel => self.cancel(),
         }
         true
     }
 
-    fn receive(&mut self, name: &str) {
-        let received = self.world.borrow_mut().receive(name);
+    fn receive(&mut self) {
+        let received = self.world.borrow_mut().receive();
         if let Some((call, payload)) = received {
             self.complete(call, Ok(payload), None);
         }
@@ -102,8 +102,7 @@ impl Runner {
         let attempt = self.attempt(call, number, retry.max_attempts, clock.saturating_add(timeout));
         let script = self.scripts.borrow().get(&name).cloned();
         self.world.borrow_mut().attempt = Some((call, number));
-        let (result, takes) =
-            self.instance.enter(|| attempt::run(declared, script.as_ref(), &input, attempt, timeout));
+        let (result, takes) = self.instance.enter(|| attempt::run(declared, script.as_ref(), &input, attempt, timeout));
         let mut world = self.world.borrow_mut();
         world.attempt = None;
         let end = Attempt { call, number, started_at: clock, retry, result };

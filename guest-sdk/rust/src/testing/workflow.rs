@@ -5,7 +5,7 @@ use std::any::TypeId;
 use serde_json::Value;
 
 use crate::registry;
-use crate::{Result, __private::inventory};
+use crate::{__private::inventory, Result};
 
 /// A workflow, as a test names it: its function, which says what its result is, or its name.
 ///

@@ -1,7 +1,7 @@
 //! What the run of a test can see and change: the other side of its imports.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand_chacha::ChaCha8Rng;
@@ -26,8 +26,8 @@ pub(super) struct World {
     /// What the workflow is to pull next.
     pub(super) event: Option<Event>,
     pub(super) agenda: Agenda,
-    /// Signals that nobody has asked for yet.
-    pub(super) inbox: BTreeMap<String, VecDeque<Vec<u8>>>,
+    /// Signals that nobody has asked for yet, by name, in the order in which they came.
+    pub(super) inbox: Vec<(String, Vec<u8>)>,
     pub(super) random: ChaCha8Rng,
     pub(super) lines: Vec<Line>,
     pub(super) published: BTreeMap<String, Value>,
@@ -98,7 +98,7 @@ impl World {
             open: BTreeMap::new(),
             event: None,
             agenda: Agenda::default(),
-            inbox: BTreeMap::new(),
+            inbox: Vec::new(),
             random: ChaCha8Rng::seed_from_u64(started.seed.unwrap_or_default()),
             lines: Vec::new(),
             published: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl World {
         let (at, entry) = match &ask {
             Ask::Step { .. } => (self.now, Entry::Begin { call, attempt: 1 }),
             Ask::Sleep { duration } => (self.now.saturating_add(*duration), Entry::Due { call }),
-            Ask::Receive { name } => (self.now, Entry::Receive { name: name.clone() }),
+            Ask::Receive { .. } => (self.now, Entry::Receive),
         };
         self.agenda.put(at, entry);
         self.open.insert(call, Open { ask, asked_at: self.now });
@@ -136,19 +136,22 @@ impl World {
         let wanted = |entry: &Entry| match entry {
             Entry::Due { call } | Entry::Begin { call, .. } => open.contains_key(call),
             Entry::End(attempt) => open.contains_key(&attempt.call),
-            Entry::Send { .. } | Entry::Receive { .. } | Entry::Cancel => true,
+            Entry::Send { .. } | Entry::Receive | Entry::Cancel => true,
         };
         let (at, entry) = self.agenda.take(until, wanted)?;
         self.clock = self.clock.max(at);
         Some(entry)
     }
 
-    /// The call that gets the next signal of this name, with the signal, if both are there.
-    pub(super) fn receive(&mut self, name: &str) -> Option<(u32, Vec<u8>)> {
-        let waits = |open: &Open| matches!(&open.ask, Ask::Receive { name: wanted } if wanted == name);
-        let call = *self.open.iter().find(|(_, open)| waits(open))?.0;
-        let payload = self.inbox.get_mut(name)?.pop_front()?;
-        Some((call, payload))
+    /// The first signal that a call waits for, and the first call that waits for it.
+    pub(super) fn receive(&mut self) -> Option<(u32, Vec<u8>)> {
+        let receiver = |name: &str| {
+            let waits = |open: &Open| matches!(&open.ask, Ask::Receive { name: wanted } if wanted == name);
+            self.open.iter().find(|(_, open)| waits(open)).map(|(call, _)| *call)
+        };
+        let found = self.inbox.iter().enumerate().find_map(|(place, (name, _))| Some((place, receiver(name)?)));
+        let (place, call) = found?;
+        Some((call, self.inbox.remove(place).1))
     }
 
     /// Of the step whose code is running.
