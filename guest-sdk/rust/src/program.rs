@@ -122,13 +122,17 @@ macro_rules! export {
         $crate::export!(env!("CARGO_PKG_NAME"));
     };
     ($name:expr) => {
+        // Natively there is nothing to export, and linkers do not take the names of a component's exports.
+        #[cfg(target_family = "wasm")]
         #[doc(hidden)]
         struct WindlassProgram;
 
+        #[cfg(target_family = "wasm")]
         impl $crate::__private::Named for WindlassProgram {
             const NAME: &'static str = $name;
         }
 
+        #[cfg(target_family = "wasm")]
         $crate::__private::bindings::export!(WindlassProgram with_types_in $crate::__private::bindings);
     };
 }
