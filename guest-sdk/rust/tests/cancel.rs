@@ -57,7 +57,7 @@ fn without_scopes_the_whole_workflow_stops() {
 
 #[windlass::workflow]
 async fn cleans_up() -> Result<()> {
-    let failure = cancellable(wait_as("inner")).await.unwrap_err();
+    let failure = cancellable(wait_as("inner")).await.expect_err("it is interrupted");
     windlass::log!("cleaning up, requested: {}", cancel_requested());
     sleep(seconds(5)).await;
     windlass::log!("clean");
@@ -92,7 +92,7 @@ fn one_request_interrupts_one_scope_and_none_that_begins_later() {
 #[windlass::workflow]
 async fn side_by_side() -> Result<()> {
     let (a, b, ()) = join!(cancellable(wait_as("a")), cancellable(wait_as("b")), sleep(seconds(90)));
-    windlass::log!("{} {}", a.unwrap_err().code, b.unwrap_err().code);
+    windlass::log!("{a:?} {b:?}");
     Ok(())
 }
 
@@ -101,7 +101,9 @@ fn all_innermost_scopes_stop_and_what_is_beside_them_goes_on() {
     let mut run = cancelled_after_a_minute("side_by_side");
     assert_eq!(told(&run), "a dropped, b dropped");
     assert_eq!(run.result_json(), Ok(().into()));
-    assert_eq!((told(&run), run.elapsed()), ("a dropped, b dropped, cancelled cancelled".to_owned(), seconds(90)));
+    let cancelled = "Err(cancelled: the run was asked to stop)";
+    let told_at_last = format!("a dropped, b dropped, {cancelled} {cancelled}");
+    assert_eq!((told(&run), run.elapsed()), (told_at_last, seconds(90)));
 }
 
 #[windlass::workflow]
@@ -205,7 +207,7 @@ async fn shield_in_a_scope() -> Result<()> {
         })
         .await
     });
-    let failure = inner.await.flatten().unwrap_err();
+    let failure = inner.await.flatten().expect_err("it is interrupted");
     sleep(seconds(10)).await;
     windlass::log!("clean");
     Err(failure)
@@ -284,7 +286,7 @@ async fn moved_out() -> Result<()> {
         *inner.borrow_mut() = Some(scope);
     })
     .await?;
-    let scope = kept.take().unwrap();
+    let scope = kept.take().expect("it was kept");
     let result = scope.await;
     sleep(seconds(1)).await;
     windlass::log!("{result:?}");

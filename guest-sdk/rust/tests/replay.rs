@@ -56,7 +56,7 @@ fn recorded() -> History {
 }
 
 fn message(result: std::result::Result<(), Box<Divergence>>) -> String {
-    result.unwrap_err().to_string()
+    result.expect_err("it differs").to_string()
 }
 
 #[test]

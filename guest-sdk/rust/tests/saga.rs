@@ -34,7 +34,7 @@ async fn travel() -> Result<String> {
 
 /// The inputs of a step's calls, in order.
 fn inputs(history: &History, step: &str) -> Vec<String> {
-    history.of(step).into_iter().map(|event| event.input.as_str().unwrap().to_owned()).collect()
+    history.of(step).into_iter().map(|event| event.input.as_str().expect("a text").to_owned()).collect()
 }
 
 #[test]
@@ -115,7 +115,7 @@ async fn undoes_slowly() -> Result<()> {
         Err(Failure::new("wrong", "something went wrong"))
     })
     .await;
-    windlass::log!("{}", result.unwrap_err());
+    windlass::log!("{}", result.expect_err("it fails"));
     sleep(Duration::from_secs(1000)).await;
     Ok(())
 }

@@ -15,8 +15,12 @@ fn seconds(seconds: u64) -> Duration {
 
 /// What `code` panics with.
 fn panic_of<T>(code: impl FnOnce() -> T) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(|| drop(code()))).unwrap_err();
-    panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap()
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(code()))).expect_err("it panics");
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .expect("a message")
 }
 
 #[windlass::workflow]
