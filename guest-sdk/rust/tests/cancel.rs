@@ -1,46 +1,17 @@
 //! Which parts of a workflow stop when the run is asked to, and which go on.
 
+mod request;
+
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use windlass::testing::{Run, State, Test};
+use windlass::testing::{State, Test};
 use windlass::{Either, Failure, Result, cancel_requested, cancellable, join, race, shield, signal, sleep, try_join};
 
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// Wait for ever, and say so when that ends.
-async fn wait_as(name: &str) {
-    struct Dropped<'a>(&'a str);
-
-    impl Drop for Dropped<'_> {
-        fn drop(&mut self) {
-            windlass::log!("{} dropped", self.0);
-        }
-    }
-
-    let _dropped = Dropped(name);
-    sleep(seconds(1_000_000)).await;
-}
-
-/// What the run logged, in one line.
-fn told<T>(run: &Run<T>) -> String {
-    run.logs().into_iter().map(|line| line.message).collect::<Vec<_>>().join(", ")
-}
-
-/// Started, and asked to stop after a minute.
-fn cancelled_after_a_minute(name: &str) -> Run<serde_json::Value> {
-    let mut test = Test::new();
-    test.at(seconds(60)).cancel();
-    let mut run = test.start(name, ());
-    run.advance(seconds(60));
-    run
-}
+use request::{cancelled_after_a_minute, seconds, told, wait_as};
 
 #[windlass::workflow]
 async fn plain() -> Result<()> {
@@ -161,117 +132,6 @@ async fn loses_a_race() -> Result<()> {
 fn a_scope_that_lost_a_race_takes_no_request() {
     let run = cancelled_after_a_minute("loses_a_race");
     assert_eq!((run.state(), told(&run)), (State::Cancelled, "loser dropped, rest dropped".to_owned()));
-}
-
-#[windlass::workflow]
-async fn shielded() -> Result<()> {
-    shield(async {
-        cancellable(sleep(seconds(80))).await?;
-        windlass::log!("shielded, requested: {}", cancel_requested());
-        sleep(seconds(10)).await;
-        Ok::<_, Failure>(())
-    })
-    .await?;
-    windlass::log!("after the shield");
-    wait_as("rest").await;
-    Ok(())
-}
-
-#[test]
-fn a_shield_holds_a_request_up_until_something_after_it_waits() {
-    let mut run = cancelled_after_a_minute("shielded");
-    assert_eq!(run.state(), State::Waiting);
-    run.advance(seconds(30));
-    assert_eq!((run.state(), run.elapsed()), (State::Cancelled, seconds(90)));
-    assert_eq!(told(&run), "shielded, requested: true, after the shield, rest dropped");
-}
-
-#[windlass::workflow]
-async fn shielded_to_the_end() -> Result<u32> {
-    shield(sleep(seconds(90))).await;
-    Ok(7)
-}
-
-#[test]
-fn a_workflow_that_waits_for_nothing_after_its_shield_completes() {
-    let mut run = cancelled_after_a_minute("shielded_to_the_end");
-    assert_eq!((run.result_json().unwrap(), run.state()), (7.into(), State::Completed));
-}
-
-#[windlass::workflow]
-async fn shield_in_a_scope() -> Result<()> {
-    let inner = cancellable(async {
-        cancellable(async {
-            shield(sleep(seconds(90))).await;
-            wait_as("inner").await;
-        })
-        .await
-    });
-    let failure = inner.await.flatten().expect_err("it is interrupted");
-    sleep(seconds(10)).await;
-    windlass::log!("clean");
-    Err(failure)
-}
-
-#[test]
-fn what_a_shield_held_up_is_taken_once_by_the_innermost_scope_around_it() {
-    let mut run = cancelled_after_a_minute("shield_in_a_scope");
-    assert_eq!(run.result_json().unwrap_err().code, "cancelled");
-    assert_eq!((told(&run), run.elapsed()), ("inner dropped, clean".to_owned(), seconds(100)));
-}
-
-#[windlass::workflow]
-async fn shields_of_unequal_length() -> Result<()> {
-    let branch = async |name: &'static str, length| {
-        let result = cancellable(async {
-            shield(sleep(seconds(length))).await;
-            wait_as(name).await;
-        })
-        .await;
-        sleep(seconds(1)).await;
-        windlass::log!("{name} clean");
-        result
-    };
-    let (left, right) = join!(branch("left", 70), branch("right", 80));
-    left.and(right)
-}
-
-#[test]
-fn each_branch_waits_for_its_own_shield() {
-    let mut run = cancelled_after_a_minute("shields_of_unequal_length");
-    assert_eq!(run.result_json().unwrap_err().code, "cancelled");
-    assert_eq!(told(&run), "left dropped, left clean, right dropped, right clean");
-    assert_eq!(run.elapsed(), seconds(81));
-}
-
-#[windlass::workflow]
-async fn scope_after_a_shield() -> Result<&'static str> {
-    shield(sleep(seconds(70))).await;
-    let result = cancellable(wait_as("later")).await;
-    sleep(seconds(1)).await;
-    Ok(if result.is_err() { "inner" } else { "none" })
-}
-
-#[test]
-fn a_request_that_was_held_up_reaches_the_scope_that_runs_when_it_takes_effect() {
-    let mut run = cancelled_after_a_minute("scope_after_a_shield");
-    assert_eq!(run.result_json().unwrap(), "inner");
-}
-
-#[windlass::workflow]
-async fn nothing_but_a_neighbour_s_shield() -> Result<()> {
-    let (result, ()) = join!(cancellable(wait_as("scope")), shield(sleep(seconds(70))));
-    windlass::log!("both over, {}", result.is_err());
-    sleep(seconds(10)).await;
-    windlass::log!("undisturbed");
-    Ok(())
-}
-
-#[test]
-fn a_request_that_one_scope_took_is_not_taken_again_after_a_shield() {
-    let mut run = cancelled_after_a_minute("nothing_but_a_neighbour_s_shield");
-    run.result_json().unwrap();
-    assert_eq!(told(&run), "scope dropped, both over, true, undisturbed");
 }
 
 #[windlass::workflow]

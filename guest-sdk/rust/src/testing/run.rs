@@ -202,6 +202,13 @@ impl<T> Run<T> {
     }
 
     /// Where it stands.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn end() -> windlass::Result<()> { Ok(()) }
+    /// let run = windlass::testing::Test::new().start(end, ());
+    /// assert_eq!(run.state(), windlass::testing::State::Completed);
+    /// ```
     pub fn state(&self) -> State {
         match &self.runner.ended {
             None => State::Waiting,
@@ -212,11 +219,28 @@ impl<T> Run<T> {
     }
 
     /// What time it is in the test.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn stand_still() -> windlass::Result<std::time::SystemTime> { Ok(windlass::now()) }
+    /// let mut run = windlass::testing::Test::new().start(stand_still, ());
+    /// assert_eq!(run.result(), Ok(run.now()));
+    /// ```
     pub fn now(&self) -> SystemTime {
         rfc3339::time(self.runner.world.borrow().clock)
     }
 
     /// How long ago it was started; when it has ended, how long it took.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[windlass::workflow]
+    /// # async fn boil_egg() -> windlass::Result<()> { windlass::sleep(Duration::from_secs(300)).await; Ok(()) }
+    /// let mut run = windlass::testing::Test::new().start(boil_egg, ());
+    /// run.result().unwrap();
+    /// assert_eq!(run.elapsed(), Duration::from_secs(300));
+    /// ```
     pub fn elapsed(&self) -> Duration {
         let world = self.runner.world.borrow();
         Duration::from_micros(world.clock - world.info.started_at)
@@ -236,6 +260,13 @@ impl<T> Run<T> {
     }
 
     /// What has happened to it so far.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn rest() -> windlass::Result<()> { windlass::sleep(std::time::Duration::ZERO).await; Ok(()) }
+    /// let run = windlass::testing::Test::new().start(rest, ());
+    /// assert_eq!(run.history().events[0].kind, windlass::testing::Kind::Sleep);
+    /// ```
     pub fn history(&self) -> History {
         self.runner.history.clone()
     }

@@ -79,6 +79,13 @@ impl Script {
     }
 
     /// How many attempts have begun.
+    ///
+    /// ```
+    /// # #[windlass::step]
+    /// # async fn never_called() -> windlass::Result<()> { Ok(()) }
+    /// let mut test = windlass::testing::Test::new();
+    /// assert_eq!(test.step("never_called", |()| Ok(())).attempts(), 0);
+    /// ```
     pub fn attempts(&self) -> u32 {
         self.attempts.get()
     }

@@ -50,6 +50,12 @@ type Planned = Box<dyn Fn() -> Entry>;
 
 impl Test {
     /// Nothing is scripted and nothing comes from outside. The time is the beginning of the year 2000.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn do_nothing() -> windlass::Result<()> { Ok(()) }
+    /// assert_eq!(windlass::testing::Test::new().start(do_nothing, ()).result(), Ok(()));
+    /// ```
     #[expect(clippy::new_without_default, reason = "a test begins with words, not with a default")]
     pub fn new() -> Self {
         let started_at = UNIX_EPOCH + Duration::from_secs(946_684_800);
@@ -73,6 +79,13 @@ impl Test {
     }
 
     /// Give [`random`](crate::random()) other numbers.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn roll_dice() -> windlass::Result<u64> { Ok(windlass::random()) }
+    /// let rolled = |seed| windlass::testing::Test::new().seed(seed).start(roll_dice, ()).result();
+    /// assert_ne!(rolled(1), rolled(2));
+    /// ```
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
@@ -80,6 +93,20 @@ impl Test {
 
     /// Make the waits between attempts shorter by chance, as the retry policies say. The chance is that of the
     /// [`seed`](Self::seed). Without this, waits have their full length.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn open_door() -> windlass::Result<()> { turn_key().await }
+    /// # #[windlass::step]
+    /// # async fn turn_key() -> windlass::Result<()> { Ok(()) }
+    /// use std::time::Duration;
+    ///
+    /// let mut test = windlass::testing::Test::new().jitter();
+    /// test.step_attempts("turn_key", [Err(windlass::Failure::new("stuck", "it does not turn")), Ok(())]);
+    /// let mut run = test.start(open_door, ());
+    /// run.result().unwrap();
+    /// assert!(run.elapsed() < Duration::from_millis(200));
+    /// ```
     #[must_use]
     pub fn jitter(self) -> Self {
         Self { jitter: true, ..self }
@@ -147,6 +174,17 @@ impl Test {
     }
 
     /// Something that comes from outside, so long after the start of a run.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[windlass::workflow]
+    /// # async fn answer_door() -> windlass::Result<String> { windlass::signal("bell").await }
+    /// let mut test = windlass::testing::Test::new();
+    /// test.at(Duration::from_secs(60)).signal("bell", "the postman");
+    /// test.at(Duration::from_secs(90)).cancel();
+    /// assert_eq!(test.start(answer_door, ()).result(), Ok("the postman".to_owned()));
+    /// ```
     pub fn at(&mut self, after: Duration) -> At<'_> {
         At { test: self, after: micros(after) }
     }
