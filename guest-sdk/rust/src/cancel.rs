@@ -1,7 +1,6 @@
 //! Cancellation scopes: which part of a workflow stops when the run is asked to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -180,10 +179,10 @@ enum Answer {
 struct Scope {
     kind: Kind,
     around: Option<Rc<Scope>>,
-    /// By number, that is in the order in which they began: a replay interrupts in the same order.
-    within: RefCell<BTreeMap<u32, Weak<Scope>>>,
-    next: Cell<u32>,
-    number: u32,
+    /// Those that began in it.
+    within: RefCell<Vec<Weak<Scope>>>,
+    /// Its own index in the list of the scope around it.
+    place: Cell<usize>,
     /// Its future has ended or was dropped. Scopes that began in it may live on elsewhere, and keep it in the tree.
     over: Cell<bool>,
     request: Cell<Request>,
@@ -192,13 +191,11 @@ struct Scope {
 
 impl Scope {
     fn new(kind: Kind, around: Option<Rc<Self>>) -> Self {
-        let number = around.as_ref().map_or(0, |around| around.next.replace(around.next.get() + 1));
         Self {
             kind,
             around,
             within: RefCell::default(),
-            next: Cell::new(0),
-            number,
+            place: Cell::new(0),
             over: Cell::new(false),
             request: Cell::new(Request::None),
             waker: RefCell::new(Waker::noop().clone()),
@@ -211,8 +208,9 @@ impl Scope {
         if self.kind == Kind::Shield && !over {
             return Answer::Later;
         }
-        let within: Vec<_> = self.within.borrow().values().filter_map(Weak::upgrade).collect();
-        let mut answer = within.iter().map(|scope| scope.interrupt()).max().unwrap_or(Answer::Nobody);
+        let within = self.within.borrow();
+        let answers = within.iter().filter_map(Weak::upgrade).map(|scope| scope.interrupt());
+        let mut answer = answers.max().unwrap_or(Answer::Nobody);
         if answer == Answer::Nobody && !over {
             answer = Answer::Taken;
             self.request.set(Request::Taken);
@@ -230,8 +228,11 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        if let Some(around) = &self.around {
-            around.within.borrow_mut().remove(&self.number);
+        let Some(around) = &self.around else { return };
+        let mut within = around.within.borrow_mut();
+        within.swap_remove(self.place.get());
+        if let Some(moved) = within.get(self.place.get()).and_then(Weak::upgrade) {
+            moved.place.set(self.place.get());
         }
     }
 }
@@ -243,7 +244,10 @@ impl Running {
     fn begin(kind: Kind) -> Self {
         let around = SCOPES.with_borrow(|scopes| scopes.current.clone());
         let scope = Rc::new(Scope::new(kind, Some(around.clone())));
-        around.within.borrow_mut().insert(scope.number, Rc::downgrade(&scope));
+        let mut within = around.within.borrow_mut();
+        scope.place.set(within.len());
+        within.push(Rc::downgrade(&scope));
+        drop(within);
         Self(scope)
     }
 

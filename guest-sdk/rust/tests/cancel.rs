@@ -202,3 +202,17 @@ async fn ignores_it() -> Result<()> {
 fn a_run_that_ends_with_another_code_is_no_cancelled_run() {
     assert_eq!(cancelled_after_a_minute("ignores_it").state(), State::Failed);
 }
+
+#[windlass::workflow]
+async fn of_all_lengths() -> Result<usize> {
+    // Scopes end in another order than they began in, and 20 of 40 have not ended when the request comes.
+    let scopes = (0..40).map(|number| cancellable(sleep(seconds(number * 17 % 40 * 3 + 1))));
+    let results = windlass::join_all(scopes).await;
+    Ok(results.iter().filter(|result| result.is_err()).count())
+}
+
+#[test]
+fn scopes_that_end_in_any_order_leave_the_others_in_reach() {
+    let mut run = cancelled_after_a_minute("of_all_lengths");
+    assert_eq!((run.result_json().unwrap(), run.elapsed()), (20.into(), seconds(60)));
+}

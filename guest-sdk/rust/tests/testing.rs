@@ -174,6 +174,17 @@ fn a_run_that_goes_on_for_ever_is_tested_with_advance() {
     assert!(panic_of(|| run.result()).contains("no end"));
 }
 
+#[test]
+fn a_loop_that_never_sleeps_is_noticed() {
+    #[windlass::workflow]
+    async fn busy() -> Result<()> {
+        loop {
+            double(1).await?;
+        }
+    }
+    assert!(panic_of(|| Test::new().start(busy, ())).contains("in no time"));
+}
+
 #[windlass::workflow]
 async fn many_arguments(a: u32, b: String, c: bool) -> Result<String> {
     windlass::publish("b", &b);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::limits::{PAYLOAD_BYTES, is_name};
 use super::script::Script;
+use super::world;
 use crate::__private::inventory;
 use crate::bindings::exports::windlass::workflow::program;
 use crate::bindings::windlass::workflow::types::RetryPolicy;
@@ -47,8 +48,7 @@ pub(super) fn run(
     attempt: program::Attempt,
     timeout: u64,
 ) -> (Result<Vec<u8>>, u64) {
-    step::enter(attempt);
-    let _entered = Entered;
+    let _entered = Entered::new(attempt);
     let (result, takes) = match script {
         Some(script) => script.run(input),
         None => (native(declared, input), Duration::ZERO),
@@ -60,12 +60,21 @@ pub(super) fn run(
     (accept(result), micros(takes))
 }
 
-/// The code of a step is over, even if it panicked.
+/// While it is there, code of a step runs. Dropped even if that panics.
 struct Entered;
+
+impl Entered {
+    fn new(attempt: program::Attempt) -> Self {
+        world::current(|world| world.attempt = Some((attempt.call, attempt.number)));
+        step::enter(attempt);
+        Self
+    }
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
         step::leave();
+        world::current(|world| world.attempt = None);
     }
 }
 
@@ -128,7 +137,7 @@ pub(super) fn refuse(message: std::fmt::Arguments<'_>) -> ! {
 
 /// There is no HTTP in a test.
 pub(crate) fn refuse_http(url: &str) {
-    match super::world::current(|world| world.step_name()).flatten() {
+    match world::current(|world| world.step_name()).flatten() {
         Some(step) => refuse(format_args!("the step `{step}` sends HTTP to {url}; a test does not: {}", advice(&step))),
         None => panic!("not-in-this-role: HTTP to {url}, which only the code of a step can send"),
     }

@@ -9,14 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::agenda::Entry;
-use super::runner::Runner;
+use super::runner::{ENDLESS, Runner};
 use super::{Asked, History, rfc3339};
 use crate::log::Level;
 use crate::timer::micros;
 use crate::{Result, payload};
-
-/// So many events of one run, and no end, while its result is waited for: it goes on for ever.
-const ENDLESS: usize = 100_000;
 
 /// A run, started by [`Test::start`](super::Test::start). `T` is what its workflow gives.
 ///

@@ -19,6 +19,9 @@ use crate::bindings::windlass::workflow::event::{Completion, Event as Pulled, Ou
 use crate::bindings::windlass::workflow::types::RetryPolicy;
 use crate::{Failure, Result, event, registry};
 
+/// After so many events it is clear that there will be no end.
+pub(super) const ENDLESS: usize = 100_000;
+
 /// The scripts of a test, by the name of the step.
 pub(super) type Scripts = Rc<RefCell<BTreeMap<String, Script>>>;
 
@@ -50,7 +53,13 @@ impl Runner {
 
     /// Do all that happens until then.
     pub(super) fn advance(&mut self, until: u64) {
-        while self.next(until) {}
+        let (mut clock, mut still) = (0, 0);
+        while self.next(until) {
+            let now = self.world.borrow().clock;
+            still = if now == clock { still + 1 } else { 0 };
+            clock = now;
+            assert!(still < ENDLESS, "{ENDLESS} things happened in no time: a loop that never sleeps?");
+        }
         if self.ended.is_none() {
             let mut world = self.world.borrow_mut();
             world.clock = world.clock.max(until);
@@ -101,10 +110,8 @@ impl Runner {
         let timeout = options.timeout.unwrap_or(declared.timeout_us);
         let attempt = self.attempt(call, number, retry.max_attempts, clock.saturating_add(timeout));
         let script = self.scripts.borrow().get(&name).cloned();
-        self.world.borrow_mut().attempt = Some((call, number));
         let (result, takes) = self.instance.enter(|| attempt::run(declared, script.as_ref(), &input, attempt, timeout));
         let mut world = self.world.borrow_mut();
-        world.attempt = None;
         let end = Attempt { call, number, started_at: clock, retry, result };
         world.agenda.put(clock.saturating_add(takes), Entry::End(end));
     }
