@@ -24,7 +24,7 @@ struct Approval {
 }
 
 /// What the customer gets.
-#[derive(Serialize, JsonSchema)]
+#[derive(Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 struct Receipt {
     order: String,
     reservation: String,
@@ -79,3 +79,79 @@ async fn post(order: &Order, service: &str) -> Result<String> {
 }
 
 windlass::export!();
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use windlass::testing::{Run, State, Test, replay};
+
+    use super::*;
+
+    /// A shop where all goes well.
+    fn shop() -> Test {
+        let mut test = Test::new();
+        test.step("reserve", |order: Order| Ok(format!("sto-{}", order.id)));
+        test.step("charge", |order: Order| Ok(format!("pay-{}", order.id)));
+        test.step("ship", |order: Order| Ok(format!("shi-{}", order.id)));
+        test
+    }
+
+    fn start(test: &Test) -> Run<Receipt> {
+        test.start(order, json!({"id": "A-17", "item": "tea", "cents": 450, "shop": "http://shop.example"}))
+    }
+
+    #[test]
+    fn an_approved_order_is_shipped() {
+        let mut test = shop();
+        test.at(Duration::from_secs(3600)).signal("approval", json!({"approved": true, "by": "Ada"}));
+        let mut run = start(&test);
+        assert_eq!(run.published("status"), Some("cooling off".to_owned()));
+        let receipt = run.result().unwrap();
+        assert_eq!((&*receipt.shipment, &*receipt.approved_by), ("shi-A-17", "Ada"));
+        assert_eq!(run.elapsed(), Duration::from_secs(3600));
+        assert_eq!(run.logs()[0].message, "order A-17 went out as shi-A-17");
+    }
+
+    #[test]
+    fn an_order_that_somebody_rejects_is_not_shipped() {
+        let mut run = start(&shop());
+        run.advance(Duration::from_secs(10)).signal("approval", json!({"approved": false, "by": "Bob"}));
+        assert_eq!(run.result(), Err(Failure::new("rejected", "Bob rejected the order")));
+        assert!(run.history().of("ship").is_empty());
+    }
+
+    #[test]
+    fn an_order_that_nobody_approves_fails_after_three_days() {
+        let mut run = start(&shop());
+        run.advance(Duration::from_secs(3 * 24 * 60 * 60 + 1));
+        assert_eq!(run.state(), State::Waiting);
+        run.advance(Duration::from_secs(1));
+        assert_eq!(run.result().unwrap_err().code, "not-approved");
+    }
+
+    #[test]
+    fn shipping_is_tried_again_while_the_carrier_is_away() {
+        let mut test = shop();
+        let away = || Err(Failure::new("carrier-away", "try later"));
+        test.step_attempts("ship", [away(), away(), Ok("shi-3")]);
+        let mut run = start(&test);
+        run.advance(Duration::from_secs(2)).signal("approval", json!({"approved": true, "by": "Ada"}));
+        assert_eq!(run.result().unwrap().shipment, "shi-3");
+        assert_eq!(run.elapsed(), Duration::from_millis(2_000 + 300 + 600));
+        assert_eq!(run.history().of("ship")[0].attempt, Some(3));
+    }
+
+    #[test]
+    fn a_card_that_is_declined_ends_the_order() {
+        let mut test = shop();
+        test.step("charge", |_: Order| Result::<String>::Err(Failure::new("declined", "no money").fatal()));
+        assert_eq!(start(&test).result().unwrap_err().code, "declined");
+    }
+
+    #[test]
+    fn an_order_replays() {
+        let mut run = start(&shop());
+        run.advance(Duration::from_secs(60)).signal("approval", json!({"approved": true, "by": "Ada"}));
+        assert_eq!(replay(order, &run.history()), Ok(()));
+    }
+}

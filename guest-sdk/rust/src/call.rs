@@ -4,17 +4,25 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
-use crate::bindings::windlass::workflow::call::cancel;
 use crate::bindings::windlass::workflow::event::{Completion, Outcome};
-use crate::{Failure, Result};
+use crate::{Failure, Result, host};
 
-enum State {
+pub(crate) enum State {
     Open(Option<Waker>),
     Done(Outcome),
 }
 
+/// By number.
+pub(crate) type Calls = BTreeMap<u32, State>;
+
 thread_local! {
-    static CALLS: RefCell<BTreeMap<u32, State>> = const { RefCell::new(BTreeMap::new()) };
+    static CALLS: RefCell<Calls> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Change over to the calls of another run, or back.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn swap(other: &mut Calls) {
+    CALLS.with_borrow_mut(|calls| std::mem::swap(calls, other));
 }
 
 /// Hand the outcome of a call to whoever waits for it.
@@ -60,7 +68,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         if !self.done {
             CALLS.with_borrow_mut(|calls| calls.remove(&self.id));
-            cancel(self.id);
+            host::call::cancel(self.id);
         }
     }
 }

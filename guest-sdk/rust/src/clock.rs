@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bindings::windlass::workflow::clock;
+use crate::host;
 
 /// The time of the last thing that happened to the run: a replay sees the same, and it stands still while code computes.
 ///
@@ -17,5 +17,5 @@ use crate::bindings::windlass::workflow::clock;
 /// }
 /// ```
 pub fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_micros(clock::now())
+    UNIX_EPOCH + Duration::from_micros(host::clock::now())
 }

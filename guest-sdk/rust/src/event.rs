@@ -7,13 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::bindings::exports::windlass::workflow::program::Progress;
-use crate::bindings::windlass::workflow::event::{Event, next};
+use crate::bindings::windlass::workflow::event::Event;
 use crate::registry::BoxFuture;
-use crate::{Failure, Result, call};
+use crate::{Result, call, cancel, host};
 
 /// Set when something that the workflow waits for is there.
 #[derive(Default)]
-struct Woken(AtomicBool);
+pub(crate) struct Woken(AtomicBool);
+
+impl Woken {
+    /// Whether it was woken since this was asked last.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -25,7 +32,8 @@ impl Wake for Woken {
     }
 }
 
-struct Workflow {
+/// A workflow that was begun.
+pub(crate) struct Workflow {
     future: Pin<BoxFuture>,
     woken: Arc<Woken>,
 }
@@ -34,8 +42,15 @@ thread_local! {
     static WAITING: RefCell<Option<Workflow>> = const { RefCell::new(None) };
 }
 
-/// Begin a workflow.
+/// Change over to the workflow of another run, or back.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn swap(other: &mut Option<Workflow>) {
+    WAITING.with_borrow_mut(|waiting| std::mem::swap(waiting, other));
+}
+
+/// Begin a workflow. All of it is the outermost scope.
 pub(crate) fn start(future: Pin<BoxFuture>) -> Progress {
+    let future = Box::pin(async { cancel::cancellable(future).await.flatten() });
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     drive(Workflow { future, woken })
 }
@@ -50,18 +65,14 @@ fn drive(mut workflow: Workflow) -> Progress {
     let waker = Waker::from(workflow.woken.clone());
     loop {
         // To the end of everything that can go on now, before the next event: history means one event at a time.
-        while workflow.woken.0.swap(false, Ordering::Relaxed) {
+        while workflow.woken.take() {
             if let Poll::Ready(result) = workflow.future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return end(result);
             }
         }
-        match next() {
+        match host::event::next() {
             Some(Event::Completed(completion)) => call::complete(completion),
-            // Dropping the future runs its destructors, and cancels the calls that it had open.
-            Some(Event::CancelRequested) => {
-                drop(workflow);
-                return end(Err(Failure::new("cancelled", "the run was asked to stop")));
-            }
+            Some(Event::CancelRequested) => cancel::request(),
             None => {
                 WAITING.set(Some(workflow));
                 return Progress::Waiting;

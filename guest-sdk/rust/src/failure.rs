@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bindings::windlass::workflow::types;
@@ -29,15 +29,17 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 /// assert_eq!(quantity("0").unwrap_err().code, "empty-order");
 /// assert!(quantity("many").unwrap_err().retryable);
 /// ```
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// A stable word in kebab-case, such as `card-declined`.
     pub code: String,
     /// One sentence for people.
     pub message: String,
     /// Anything more that code may want.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub details: Option<Value>,
     /// For a step: whether another attempt may help.
+    #[serde(default)]
     pub retryable: bool,
 }
 

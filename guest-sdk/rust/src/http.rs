@@ -107,6 +107,8 @@ impl Request {
     /// request makes no sense, and with `http-error` if no response came. A response of any status is no failure; see
     /// [`Response::success`].
     pub async fn send(self) -> Result<Response> {
+        #[cfg(not(target_family = "wasm"))]
+        crate::testing::refuse_http(&self.url);
         let mut client = Client::new();
         if let Some(timeout) = self.timeout {
             client.set_connect_timeout(timeout);

@@ -3,9 +3,11 @@
 #[doc(hidden)]
 pub mod bindings;
 mod call;
+mod cancel;
 mod clock;
 mod event;
 mod failure;
+mod host;
 pub mod http;
 pub mod log;
 #[doc(hidden)]
@@ -17,17 +19,22 @@ mod random;
 #[doc(hidden)]
 pub mod registry;
 pub mod run;
+mod saga;
 mod signal;
 mod state;
 pub mod step;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 mod timer;
 
+pub use cancel::{cancel_requested, cancellable, shield};
 pub use clock::now;
 pub use failure::{Failure, Result};
 pub use futures_util::future::{join_all, try_join_all};
 pub use futures_util::{join, try_join};
 pub use race::{Either, race};
 pub use random::{random, random_bytes};
+pub use saga::{Saga, saga};
 pub use signal::{Signal, signal};
 pub use state::publish;
 pub use timer::{Sleep, sleep};
@@ -43,4 +50,6 @@ pub mod __private {
     pub use crate::program::Named;
     pub use crate::registry::{Returned, Step, Workflow};
     pub use crate::step::RetryPolicy;
+    #[cfg(not(target_family = "wasm"))]
+    pub use crate::testing::type_id;
 }

@@ -1,7 +1,7 @@
 //! Lines for people, kept with the run.
 
-use crate::bindings::windlass::workflow::log as wit;
 pub use crate::bindings::windlass::workflow::log::Level;
+use crate::host;
 
 /// Add a line to the log of the run; [`log!`](crate::log!) is the comfortable way.
 ///
@@ -9,7 +9,7 @@ pub use crate::bindings::windlass::workflow::log::Level;
 /// windlass::log::write(windlass::log::Level::Warn, "nothing left");
 /// ```
 pub fn write(level: Level, message: &str) {
-    wit::write(level, message);
+    host::log::write(level, message);
 }
 
 /// Add a line to the log of the run, in a workflow or in a step. A replay adds nothing twice.

@@ -5,9 +5,8 @@ use std::sync::Once;
 use crate::bindings::exports::windlass::workflow::program::{
     Attempt, Failure as WitFailure, Guest, Manifest, Progress, StepDeclaration, WorkflowDeclaration,
 };
-use crate::bindings::windlass::workflow::log::{self, Level};
 use crate::registry::{Step, Workflow};
-use crate::{Failure, event, step};
+use crate::{Failure, event, host, log, step};
 
 /// Implements `windlass:workflow/program` from what the attribute macros registered.
 pub struct Program;
@@ -76,7 +75,7 @@ fn declare_step(step: &Step) -> StepDeclaration {
 /// A panic is a trap for the host, which sees no message: it belongs in the run's log.
 fn log_panics() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| log::write(Level::Error, &panic.to_string()))));
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| host::log::write(log::Level::Error, &panic.to_string()))));
 }
 
 #[doc(hidden)]
@@ -123,13 +122,17 @@ macro_rules! export {
         $crate::export!(env!("CARGO_PKG_NAME"));
     };
     ($name:expr) => {
+        // Natively there is nothing to export, and linkers do not take the names of a component's exports.
+        #[cfg(target_family = "wasm")]
         #[doc(hidden)]
         struct WindlassProgram;
 
+        #[cfg(target_family = "wasm")]
         impl $crate::__private::Named for WindlassProgram {
             const NAME: &'static str = $name;
         }
 
+        #[cfg(target_family = "wasm")]
         $crate::__private::bindings::export!(WindlassProgram with_types_in $crate::__private::bindings);
     };
 }

@@ -1,6 +1,6 @@
 //! Randomness that a replay repeats.
 
-use crate::bindings::windlass::workflow::random as wit;
+use crate::host;
 
 /// A random number, the same on every replay. Not for secrets.
 ///
@@ -27,5 +27,5 @@ pub fn random() -> u64 {
 /// }
 /// ```
 pub fn random_bytes(length: u32) -> Vec<u8> {
-    wit::bytes(length)
+    host::random::bytes(length)
 }

@@ -20,6 +20,9 @@ pub struct Workflow {
     pub output_schema: fn() -> Vec<u8>,
     /// Call it with an encoded input.
     pub start: fn(Vec<u8>) -> Pin<BoxFuture>,
+    /// Which function it is: tests name a workflow by its function.
+    #[cfg(not(target_family = "wasm"))]
+    pub function: fn() -> std::any::TypeId,
 }
 
 /// A function that `#[windlass::step]` stands on.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::bindings::windlass::workflow::run as wit;
+use crate::host;
 
 /// A run, as its own workflow sees it. Fixed for the whole run.
 #[derive(Clone, Debug)]
@@ -29,6 +30,6 @@ pub struct Info {
 /// }
 /// ```
 pub fn current() -> Info {
-    let wit::Info { namespace, run_id, workflow, version, started_at } = wit::current();
+    let wit::Info { namespace, run_id, workflow, version, started_at } = host::run::current();
     Info { namespace, run_id, workflow, version, started_at: UNIX_EPOCH + Duration::from_micros(started_at) }
 }

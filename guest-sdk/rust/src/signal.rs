@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::bindings::windlass::workflow::signal as wit;
 use crate::race::{Either, race};
-use crate::{Result, call, payload, sleep};
+use crate::{Result, call, host, payload, sleep};
 
 /// Wait for the next signal called `name`.
 ///
@@ -68,7 +67,7 @@ impl<T: DeserializeOwned> Future for Signal<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { name, call: receiving, .. } = &mut *self;
-        let receiving = receiving.get_or_insert_with(|| call::Call::new(wit::receive(name)));
+        let receiving = receiving.get_or_insert_with(|| call::Call::new(host::signal::receive(name)));
         receiving.poll(context).map(|payload| payload::decode(name, &payload?))
     }
 }

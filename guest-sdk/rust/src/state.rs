@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bindings::windlass::workflow::state;
-use crate::payload;
+use crate::{host, payload};
 
 /// Set the value that outsiders read under `key`, at any time and without waking the run. The last value wins.
 ///
@@ -20,5 +19,5 @@ use crate::payload;
 /// ```
 pub fn publish(key: &str, value: &impl Serialize) {
     let value = payload::encode(value).unwrap_or_else(|failure| panic!("publish `{key}`: {failure}"));
-    state::publish(key, &value);
+    host::state::publish(key, &value);
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::exports::windlass::workflow::program;
 use crate::bindings::windlass::workflow::{step, types};
 use crate::timer::micros;
-use crate::{Result, call, payload};
+use crate::{Result, call, host, payload};
 
 /// How often and how fast a failed step is tried again. Waits are durable.
 ///
@@ -102,6 +102,11 @@ impl<T> StepCall<T> {
         Self { name, options, state: State::New(payload::encode(input)), result: PhantomData }
     }
 
+    /// Of the step.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Another retry policy than the one that the step declares, for this call.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.options.retry = Some(policy.into_wit());
@@ -123,7 +128,7 @@ impl<T: DeserializeOwned> Future for StepCall<T> {
         loop {
             match std::mem::replace(&mut this.state, State::Done) {
                 State::New(Ok(input)) => {
-                    this.state = State::Open(call::Call::new(step::run(this.name, &input, this.options)));
+                    this.state = State::Open(call::Call::new(host::step::run(this.name, &input, this.options)));
                 }
                 State::New(Err(failure)) => return Poll::Ready(Err(failure)),
                 State::Open(mut call) => {
@@ -184,4 +189,10 @@ pub(crate) fn enter(attempt: program::Attempt) {
     let deadline = std::time::UNIX_EPOCH + Duration::from_micros(deadline);
     let attempt = Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline };
     ATTEMPT.set(Some(attempt));
+}
+
+/// Natively, many attempts run one after the other on a thread.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn leave() {
+    ATTEMPT.set(None);
 }

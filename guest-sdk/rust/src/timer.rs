@@ -4,8 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::bindings::windlass::workflow::timer;
-use crate::call;
+use crate::{call, host};
 
 /// Wait, durably: the run holds no memory meanwhile, and goes on after any crash, never before its time.
 ///
@@ -40,7 +39,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if let State::New(duration) = self.state {
-            self.state = State::Open(call::Call::new(timer::sleep(micros(duration))));
+            self.state = State::Open(call::Call::new(host::timer::sleep(micros(duration))));
         }
         match &mut self.state {
             State::New(_) => Poll::Pending,

@@ -56,15 +56,19 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
 fn retry(retry: &Retry) -> TokenStream {
     let Retry { max_attempts, initial_us, factor, maximum_us, jitter } = retry;
-    let max_attempts = max_attempts.map(|value| quote!(max_attempts: #value,));
-    let initial = initial_us.map(|value| quote!(initial: ::std::time::Duration::from_micros(#value),));
-    let factor = factor.map(|value| quote!(factor: #value,));
-    let maximum = maximum_us.map(|value| quote!(maximum: ::std::time::Duration::from_micros(#value),));
-    let jitter = jitter.map(|value| quote!(jitter: #value,));
-    quote! {
-        ::windlass::__private::RetryPolicy {
-            #max_attempts #initial #factor #maximum #jitter
-            ..::windlass::__private::RetryPolicy::DEFAULT
-        }
-    }
+    let policy = quote!(::windlass::__private::RetryPolicy);
+    let duration = |us| quote!(::std::time::Duration::from_micros(#us));
+    // Each field by name: with `..DEFAULT`, Clippy would scold an author who gives them all.
+    let fields = [
+        (quote!(max_attempts), max_attempts.map(|value| quote!(#value))),
+        (quote!(initial), initial_us.map(duration)),
+        (quote!(factor), factor.map(|value| quote!(#value))),
+        (quote!(maximum), maximum_us.map(duration)),
+        (quote!(jitter), jitter.map(|value| quote!(#value))),
+    ];
+    let fields = fields.map(|(name, value)| {
+        let value = value.unwrap_or_else(|| quote!(#policy::DEFAULT.#name));
+        quote!(#name: #value)
+    });
+    quote!(#policy { #(#fields),* })
 }

@@ -13,8 +13,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     if let Some(borrowed) = function.arguments.iter().find(|argument| matches!(argument.ty, Type::Reference(_))) {
         return Err(Error::new_spanned(&borrowed.ty, "a workflow owns its input: take it by value"));
     }
-    let (item, docs) = (&function.item, function.docs());
-    let name = arguments.name.map_or_else(|| item.sig.ident.to_string(), |name| name.value());
+    let (item, ident, docs) = (&function.item, &function.item.sig.ident, function.docs());
+    let name = arguments.name.map_or_else(|| ident.to_string(), |name| name.value());
     let (input, pattern, call, value) =
         (function.input_type(), function.input_pattern(), function.call(), function.value_type());
     Ok(quote! {
@@ -32,6 +32,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
                         ::std::mem::drop(payload);
                         ::windlass::__private::encode(&#call?)
                     }),
+                    #[cfg(not(target_family = "wasm"))]
+                    function: || ::windlass::__private::type_id(&#ident),
                 }
             }
         };
