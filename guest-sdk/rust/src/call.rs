@@ -46,6 +46,11 @@ impl Call {
         Self { id, done: false }
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<Vec<u8>>> {
         assert!(!self.done, "polled after its outcome was taken");
         CALLS.with_borrow_mut(|calls| match calls.remove(&self.id) {

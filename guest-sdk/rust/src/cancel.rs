@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+pub use crate::bindings::windlass::workflow::event::CancelReason;
 use crate::{Failure, Result};
 
 /// A scope: what runs in `future` stops when the run is asked to stop, and the code around it goes on and can clean up.
@@ -107,13 +108,26 @@ pub async fn shield<F: Future>(future: F) -> F::Output {
 /// }
 /// ```
 pub fn cancel_requested() -> bool {
+    cancel_reason().is_some()
+}
+
+/// Why the run has been asked to stop, if it has.
+///
+/// ```
+/// #[windlass::workflow]
+/// async fn wait() -> windlass::Result<bool> {
+///     let waited = windlass::cancellable(windlass::signal::<()>("go")).await;
+///     Ok(waited.is_err() && windlass::cancel_reason() == Some(windlass::CancelReason::Deadline))
+/// }
+/// ```
+pub fn cancel_reason() -> Option<CancelReason> {
     SCOPES.with_borrow(|scopes| scopes.requested)
 }
 
-/// Somebody asked the run to stop.
-pub(crate) fn request() {
+/// The run is asked to stop.
+pub(crate) fn request(reason: CancelReason) {
     let outermost = SCOPES.with_borrow_mut(|scopes| {
-        scopes.requested = true;
+        scopes.requested = Some(reason);
         scopes.current.clone()
     });
     outermost.interrupt();
@@ -121,14 +135,20 @@ pub(crate) fn request() {
 
 /// What an interrupted scope ends with.
 fn cancelled() -> Failure {
-    Failure::new("cancelled", "the run was asked to stop")
+    match cancel_reason() {
+        Some(CancelReason::Deadline) => Failure::new("deadline-exceeded", "the run has not ended before its deadline"),
+        Some(CancelReason::ParentClosed) => {
+            Failure::new("cancelled", "the run that started this one has no use for it")
+        }
+        _ => Failure::new("cancelled", "the run was asked to stop"),
+    }
 }
 
 /// The scopes of a run: a tree, whose leaves a request interrupts.
 pub(crate) struct Scopes {
     /// The scope that is being polled; between polls the root, which stands for no scope.
     current: Rc<Scope>,
-    requested: bool,
+    requested: Option<CancelReason>,
 }
 
 thread_local! {
@@ -139,7 +159,7 @@ impl Default for Scopes {
     fn default() -> Self {
         let root = Scope::new(Kind::Cancellable, None);
         root.over.set(true);
-        Self { current: Rc::new(root), requested: false }
+        Self { current: Rc::new(root), requested: None }
     }
 }
 

@@ -40,6 +40,12 @@ pub(crate) struct Workflow {
 
 thread_local! {
     static WAITING: RefCell<Option<Workflow>> = const { RefCell::new(None) };
+    static CONTINUE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// When the workflow has come to rest, it begins again with this input.
+pub(crate) fn continue_as_new(input: Vec<u8>) {
+    CONTINUE.set(Some(input));
 }
 
 /// Change over to the workflow of another run, or back.
@@ -69,10 +75,13 @@ fn drive(mut workflow: Workflow) -> Progress {
             if let Poll::Ready(result) = workflow.future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return end(result);
             }
+            if let Some(input) = CONTINUE.take() {
+                return Progress::ContinueAsNew(input);
+            }
         }
         match host::event::next() {
             Some(Event::Completed(completion)) => call::complete(completion),
-            Some(Event::CancelRequested) => cancel::request(),
+            Some(Event::CancelRequested(reason)) => cancel::request(reason),
             None => {
                 WAITING.set(Some(workflow));
                 return Progress::Waiting;

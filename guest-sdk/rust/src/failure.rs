@@ -38,6 +38,9 @@ pub struct Failure {
     /// Anything more that code may want.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub details: Option<Value>,
+    /// The failure that led to this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Box<Failure>>,
     /// For a step: whether another attempt may help.
     #[serde(default)]
     pub retryable: bool,
@@ -46,7 +49,7 @@ pub struct Failure {
 impl Failure {
     /// A failure that is worth another attempt.
     pub fn new(code: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { code: code.into(), message: message.to_string(), details: None, retryable: true }
+        Self { code: code.into(), message: message.to_string(), details: None, cause: None, retryable: true }
     }
 
     /// Not worth another attempt: a step that returns it ends at once, whatever its retry policy says.
@@ -68,6 +71,22 @@ impl Failure {
     #[must_use]
     pub fn with_details(self, details: &impl Serialize) -> Self {
         Self { details: serde_json::to_value(details).ok(), ..self }
+    }
+}
+
+impl Failure {
+    /// Add the failure that led to this one.
+    ///
+    /// ```
+    /// use windlass::Failure;
+    ///
+    /// let declined = Failure::new("card-declined", "the bank said no");
+    /// let failure = Failure::new("not-paid", "the order is not paid").with_cause(declined);
+    /// assert_eq!(failure.cause.unwrap().code, "card-declined");
+    /// ```
+    #[must_use]
+    pub fn with_cause(self, cause: Failure) -> Self {
+        Self { cause: Some(Box::new(cause)), ..self }
     }
 }
 
@@ -99,13 +118,17 @@ impl<E: std::error::Error> From<E> for Failure {
 
 impl Failure {
     pub(crate) fn from_wit(failure: types::Failure) -> Self {
-        let types::Failure { code, message, details, retryable } = failure;
+        let types::Failure { code, message, details, cause, retryable } = failure;
         let details = details.and_then(|details| serde_json::from_slice(&details).ok());
-        Self { code, message, details, retryable }
+        let cause = cause.and_then(|cause| serde_json::from_slice(&cause).ok());
+        Self { code, message, details, cause, retryable }
     }
 
     pub(crate) fn into_wit(self) -> types::Failure {
-        let Self { code, message, details, retryable } = self;
-        types::Failure { code, message, details: details.map(|details| details.to_string().into_bytes()), retryable }
+        let Self { code, message, details, cause, retryable } = self;
+        let details = details.map(|details| details.to_string().into_bytes());
+        // Failures are strings and documents, which JSON can say.
+        let cause = cause.and_then(|cause| serde_json::to_vec(&cause).ok());
+        types::Failure { code, message, details, cause, retryable }
     }
 }

@@ -5,7 +5,9 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::windlass::workflow::{
-    call, clock, event, log, random, run, signal, state, step, timer,
+    call, child, clock, event, heartbeat, log, random, run, signal, state, step, timer, update,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::imports::{call, clock, event, log, random, run, signal, state, step, timer};
+pub(crate) use crate::testing::imports::{
+    call, child, clock, event, heartbeat, log, random, run, signal, state, step, timer, update,
+};

@@ -4,9 +4,11 @@
 pub mod bindings;
 mod call;
 mod cancel;
+mod child;
 mod clock;
 mod event;
 mod failure;
+pub mod heartbeat;
 mod host;
 pub mod http;
 pub mod log;
@@ -26,18 +28,22 @@ pub mod step;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod timer;
+mod update;
 
-pub use cancel::{cancel_requested, cancellable, shield};
+pub use cancel::{CancelReason, cancel_reason, cancel_requested, cancellable, shield};
+pub use child::{Child, child};
 pub use clock::now;
 pub use failure::{Failure, Result};
 pub use futures_util::future::{join_all, try_join_all};
 pub use futures_util::{join, try_join};
 pub use race::{Either, race};
-pub use random::{random, random_bytes};
+pub use random::{random, random_bytes, uuid};
+pub use run::continue_as_new;
 pub use saga::{Saga, saga};
-pub use signal::{Signal, signal};
+pub use signal::{SendSignal, Signal, send_signal, signal};
 pub use state::publish;
 pub use timer::{Sleep, sleep};
+pub use update::{Receive, Update, update};
 pub use windlass_macros::{step, workflow};
 
 /// What the macros write. Not for people.

@@ -68,6 +68,7 @@ fn declare_step(step: &Step) -> StepDeclaration {
         output_schema: (step.output_schema)(),
         retry: step.retry.into_wit(),
         timeout: step.timeout_us,
+        total_timeout: step.total_timeout_us,
         http: step.http.iter().map(|&host| host.to_owned()).collect(),
     }
 }

@@ -29,3 +29,24 @@ pub fn random() -> u64 {
 pub fn random_bytes(length: u32) -> Vec<u8> {
     host::random::bytes(length)
 }
+
+/// A UUID of version 7, the same on every replay: ordered by the run's own time, the rest random. Not for secrets.
+///
+/// ```
+/// #[windlass::workflow]
+/// async fn ticket() -> windlass::Result<String> {
+///     Ok(windlass::uuid())
+/// }
+///
+/// let uuid = windlass::testing::Test::new().start(ticket, ()).result()?;
+/// assert_eq!((uuid.len(), &uuid[14..15]), (36, "7"));
+/// # Ok::<(), windlass::Failure>(())
+/// ```
+pub fn uuid() -> String {
+    let millis = u128::from(host::clock::now() / 1_000) & ((1 << 48) - 1);
+    let random = random_bytes(10).iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    // RFC 9562, section 5.7: 48 bits of time, the version, 12 random bits, the variant, 62 random bits.
+    let bits = millis << 80 | 7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & ((1 << 62) - 1);
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

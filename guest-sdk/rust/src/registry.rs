@@ -39,6 +39,8 @@ pub struct Step {
     pub retry: RetryPolicy,
     /// The longest that an attempt may take, in microseconds.
     pub timeout_us: u64,
+    /// The longest that a whole call may take, in microseconds.
+    pub total_timeout_us: Option<u64>,
     /// The hosts that it wants to reach.
     pub http: &'static [&'static str],
     /// Call it with an encoded input.

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+
 use crate::bindings::windlass::workflow::run as wit;
-use crate::host;
+use crate::{event, host, payload};
 
 /// A run, as its own workflow sees it. Fixed for the whole run.
 #[derive(Clone, Debug)]
@@ -19,6 +21,12 @@ pub struct Info {
     pub version: u32,
     /// When it was accepted.
     pub started_at: SystemTime,
+    /// When it will be asked to stop by itself, if it has a deadline.
+    pub deadline: Option<SystemTime>,
+    /// The run that started it, if one did.
+    pub parent: Option<String>,
+    /// How often it has continued as new.
+    pub generation: u32,
 }
 
 /// About this run. Only in a workflow; a step has [`attempt`](crate::step::attempt).
@@ -30,6 +38,52 @@ pub struct Info {
 /// }
 /// ```
 pub fn current() -> Info {
-    let wit::Info { namespace, run_id, workflow, version, started_at } = host::run::current();
-    Info { namespace, run_id, workflow, version, started_at: UNIX_EPOCH + Duration::from_micros(started_at) }
+    let wit::Info { namespace, run_id, workflow, version, started_at, deadline, parent, generation } =
+        host::run::current();
+    let time = |micros| UNIX_EPOCH + Duration::from_micros(micros);
+    let (started_at, deadline) = (time(started_at), deadline.map(time));
+    Info { namespace, run_id, workflow, version, started_at, deadline, parent, generation }
+}
+
+/// How many events the run has seen since it was accepted or last continued as new. A replay takes time in proportion: a
+/// workflow that goes on for ever [continues as new](continue_as_new) now and then.
+///
+/// ```
+/// #[windlass::workflow]
+/// async fn seen() -> windlass::Result<u32> {
+///     windlass::sleep(std::time::Duration::from_secs(1)).await;
+///     Ok(windlass::run::history_length())
+/// }
+/// ```
+pub fn history_length() -> u32 {
+    host::run::history_length()
+}
+
+/// Begin again with an empty history: the same run and the same workflow, with this input. To everybody outside nothing changes:
+/// its id, its inbox, what it has published, its deadline. What is open is cancelled, as at the end.
+///
+/// Never returns. An input that JSON cannot say is a bug, and panics.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// /// Looks every minute, for ever.
+/// #[windlass::workflow]
+/// async fn watch(mut last: u64) -> windlass::Result<()> {
+///     while windlass::run::history_length() < 1_000 {
+///         windlass::sleep(Duration::from_secs(60)).await;
+///         last = look(last).await?;
+///     }
+///     windlass::continue_as_new(&last).await
+/// }
+///
+/// #[windlass::step]
+/// async fn look(last: u64) -> windlass::Result<u64> {
+///     Ok(last + 1)
+/// }
+/// ```
+pub async fn continue_as_new<T>(input: &impl Serialize) -> T {
+    let input = payload::encode(input).unwrap_or_else(|failure| panic!("continue_as_new: {failure}"));
+    event::continue_as_new(input);
+    std::future::pending().await
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::race::{Either, race};
@@ -59,6 +60,49 @@ impl<T: DeserializeOwned> Signal<T> {
             Either::Left(signal) => signal.map(Some),
             Either::Right(()) => Ok(None),
         }
+    }
+}
+
+/// Send a signal to another run of the namespace, or to this one: exactly once, whatever crashes.
+///
+/// Fails with `no-such-run`, `run-ended` or `inbox-full`.
+///
+/// ```
+/// #[windlass::workflow]
+/// async fn nudge(run_id: String) -> windlass::Result<()> {
+///     windlass::send_signal(&run_id, "nudge", &"hurry up").await
+/// }
+/// ```
+pub fn send_signal(run_id: impl Into<String>, name: impl Into<String>, payload: &impl Serialize) -> SendSignal {
+    SendSignal { state: Sending::New(run_id.into(), name.into(), payload::encode(payload)) }
+}
+
+/// Returned by [`send_signal`]. Nothing is sent before it is first polled; dropped afterwards, it may or may not be.
+#[must_use = "a signal is sent when it is awaited"]
+pub struct SendSignal {
+    state: Sending,
+}
+
+enum Sending {
+    New(String, String, Result<Vec<u8>>),
+    Open(call::Call),
+    Done,
+}
+
+impl Future for SendSignal {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut call = match std::mem::replace(&mut self.state, Sending::Done) {
+            Sending::New(run_id, name, payload) => call::Call::new(host::signal::send(&run_id, &name, &payload?)),
+            Sending::Open(call) => call,
+            Sending::Done => panic!("a signal was polled after it was sent"),
+        };
+        let Poll::Ready(outcome) = call.poll(context) else {
+            self.state = Sending::Open(call);
+            return Poll::Pending;
+        };
+        Poll::Ready(outcome.map(|_null| ()))
     }
 }
 

@@ -98,7 +98,7 @@ impl<T> StepCall<T> {
     /// A call of the step `name`. The attribute macro writes this.
     #[doc(hidden)]
     pub fn new(name: &'static str, input: &impl Serialize) -> Self {
-        let options = step::Options { retry: None, timeout: None };
+        let options = step::Options { retry: None, timeout: None, total_timeout: None };
         Self { name, options, state: State::New(payload::encode(input)), result: PhantomData }
     }
 
@@ -110,6 +110,12 @@ impl<T> StepCall<T> {
     /// Another retry policy than the one that the step declares, for this call.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.options.retry = Some(policy.into_wit());
+        self
+    }
+
+    /// Another limit for the whole call, all attempts and waits included, than the one that the step declares, for this call.
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.options.total_timeout = Some(micros(timeout));
         self
     }
 
@@ -162,6 +168,21 @@ pub struct Attempt {
     pub idempotency_key: String,
     /// When the attempt will be stopped.
     pub deadline: std::time::SystemTime,
+    heartbeat: Option<Vec<u8>>,
+}
+
+impl Attempt {
+    /// What an earlier attempt of this call has [reported](crate::heartbeat::report) last, if that is a `T`.
+    ///
+    /// ```no_run
+    /// #[windlass::step]
+    /// async fn resume() -> windlass::Result<u64> {
+    ///     Ok(windlass::step::attempt().heartbeat().unwrap_or(0))
+    /// }
+    /// ```
+    pub fn heartbeat<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(self.heartbeat.as_ref()?).ok()
+    }
 }
 
 thread_local! {
@@ -185,9 +206,10 @@ pub fn attempt() -> Attempt {
 }
 
 pub(crate) fn enter(attempt: program::Attempt) {
-    let program::Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline } = attempt;
+    let program::Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline, heartbeat } =
+        attempt;
     let deadline = std::time::UNIX_EPOCH + Duration::from_micros(deadline);
-    let attempt = Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline };
+    let attempt = Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline, heartbeat };
     ATTEMPT.set(Some(attempt));
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct StepArguments {
     pub(crate) name: Option<LitStr>,
     pub(crate) retry: Retry,
     pub(crate) timeout_us: Option<u64>,
+    pub(crate) total_timeout_us: Option<u64>,
     pub(crate) http: Vec<LitStr>,
 }
 
@@ -57,12 +58,16 @@ impl StepArguments {
             self.name = Some(name(meta)?);
         } else if meta.path.is_ident("timeout") {
             self.timeout_us = Some(duration_us(meta)?);
+        } else if meta.path.is_ident("total_timeout") {
+            self.total_timeout_us = Some(duration_us(meta)?);
         } else if meta.path.is_ident("http") {
             self.http = strings(meta)?;
         } else if meta.path.is_ident("retry") {
             meta.parse_nested_meta(|meta| self.retry.argument(&meta))?;
         } else {
-            return Err(meta.error("a step takes `retry(…)`, `timeout = \"…\"`, `http = [\"…\"]` and `name = \"…\"`"));
+            let message = "a step takes `retry(…)`, `timeout = \"…\"`, `total_timeout = \"…\"`, `http = [\"…\"]` and \
+                           `name = \"…\"`";
+            return Err(meta.error(message));
         }
         Ok(())
     }

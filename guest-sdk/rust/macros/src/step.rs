@@ -22,6 +22,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         function.arguments.iter().map(|argument| (&argument.name, &argument.ty)).unzip();
     let (retry, timeout_us, http) =
         (retry(&arguments.retry), arguments.timeout_us.unwrap_or(DEFAULT_TIMEOUT_US), arguments.http);
+    let total_timeout_us = match arguments.total_timeout_us {
+        Some(total) => quote!(::std::option::Option::Some(#total)),
+        None => quote!(::std::option::Option::None),
+    };
     let mut body = body.clone();
     body.vis = syn::Visibility::Inherited;
     body.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
@@ -43,6 +47,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
                     output_schema: ::windlass::__private::schema::<#value>,
                     retry: #retry,
                     timeout_us: #timeout_us,
+                    total_timeout_us: #total_timeout_us,
                     http: &[#(#http),*],
                     run: |payload| ::std::boxed::Box::pin(async move {
                         let #pattern = ::windlass::__private::decode::<#input>("the step's input", &payload)?;

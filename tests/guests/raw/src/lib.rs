@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use exports::windlass::workflow::program::{Attempt, Guest, Manifest, Progress, StepDeclaration, WorkflowDeclaration};
-use windlass::workflow::event::{self, Event, Outcome};
+use windlass::workflow::event::{self, CancelReason, Event, Outcome};
 use windlass::workflow::types::{Failure, RetryPolicy};
 use windlass::workflow::{step, timer};
 
@@ -44,6 +44,7 @@ impl Guest for Raw {
             output_schema: b"true".to_vec(),
             retry: RetryPolicy { max_attempts: 1, initial: 0, factor: 1.0, maximum: 0, jitter: 0.0 },
             timeout: 1_000_000,
+            total_timeout: None,
             http: vec!["raw-host.example".to_owned()],
         };
         let workflows = WORKFLOWS.into_iter().map(workflow).collect();
@@ -56,7 +57,7 @@ impl Guest for Raw {
             "not-json" => return Progress::Completed(b"{not json".to_vec()),
             "bad-failure" => {
                 let code = "no code".to_owned();
-                return Progress::Failed(Failure { code, message: String::new(), details: None, retryable: false });
+                return Progress::Failed(Failure { code, message: String::new(), details: None, cause: None, retryable: false });
             }
             _ => {}
         }
@@ -104,7 +105,7 @@ impl Guest for Raw {
 }
 
 fn ask() {
-    step::run("raw-step", b"1", step::Options { retry: None, timeout: None });
+    step::run("raw-step", b"1", step::Options { retry: None, timeout: None, total_timeout: None });
 }
 
 fn pull() -> bool {
@@ -114,7 +115,8 @@ fn pull() -> bool {
             Outcome::Ok(payload) => String::from_utf8_lossy(&payload).into_owned(),
             Outcome::Failed(failure) => failure.code,
         },
-        Event::CancelRequested => "cancel".to_owned(),
+        Event::CancelRequested(CancelReason::Requested) => "cancel".to_owned(),
+        Event::CancelRequested(reason) => format!("{reason:?}"),
     };
     OUTCOMES.with_borrow_mut(|outcomes| outcomes.push(text));
     true
