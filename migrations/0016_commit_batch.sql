@@ -85,8 +85,8 @@ BEGIN
             AS u (run_id, call, attempt, failure, heartbeat, started_at, ended_at, next_at)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
         ON CONFLICT (shard, run_id, call, attempt) DO UPDATE
-            SET failure = excluded.failure, heartbeat = coalesce(excluded.heartbeat, a.heartbeat), started_at = excluded.started_at, ended_at = excluded.ended_at,
-                next_at = excluded.next_at;
+            SET failure = excluded.failure, heartbeat = coalesce(excluded.heartbeat, a.heartbeat),
+                started_at = excluded.started_at, ended_at = excluded.ended_at, next_at = excluded.next_at;
     END IF;
     IF cardinality(v_runs) > 0 THEN
         INSERT INTO published AS v (shard, run_id, key, value)

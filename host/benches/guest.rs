@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use windlass_host::imports::Time;
 use windlass_host::model::{
-    Ask, Call, Durability, Event, EventKind, Name, Namespace, Outcome, Payload, RunId, RunInfo, Seed, StepOptions,
-    Timestamp,
+    Ask, Call, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed,
+    StepOptions, Timestamp,
 };
 use windlass_host::run::{Code, Guest, Progress, Sandbox, build_sandbox};
 use windlass_host::sandbox::Limits;
@@ -34,6 +34,9 @@ fn info() -> Arc<RunInfo> {
         started_at: Timestamp::from_micros(1),
         seed: Seed([1; 16]),
         durability: Durability::Output,
+        deadline: None,
+        parent: None,
+        origin: Origin::new(Timestamp::from_micros(1)),
     })
 }
 

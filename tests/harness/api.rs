@@ -97,6 +97,12 @@ impl Api {
         self.request(Method::POST, &format!("/runs/{run_id}/signals/{name}"), payload.to_string()).await
     }
 
+    pub async fn terminate(&self, run_id: &str, reason: &str) -> RunView {
+        let body = json!({ "reason": reason }).to_string();
+        let response = self.request(Method::POST, &format!("/runs/{run_id}/terminate"), body).await;
+        response.json().await.expect("a run")
+    }
+
     pub async fn cancel(&self, run_id: &str) -> Response {
         self.request(Method::POST, &format!("/runs/{run_id}/cancel"), "").await
     }

@@ -39,6 +39,14 @@ impl Database {
     }
 
     /// One number.
+    /// The text in the first row, if there is a row.
+    pub async fn text(&self, query: &str) -> Option<String> {
+        let mut session = self.session().await;
+        let row = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_optional(&mut session).await;
+        session.close().await.expect("closed");
+        row.expect(query)
+    }
+
     pub async fn count(&self, query: &str) -> i64 {
         let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut self.session().await).await;
         count.unwrap_or_else(|error| panic!("{query}: {error}"))

@@ -1,8 +1,10 @@
 //! One file for each interface of the WIT.
 
 mod call;
+mod child;
 mod clock;
 mod event;
+mod heartbeat;
 mod log;
 mod program;
 mod random;
@@ -11,3 +13,4 @@ mod signal;
 mod state;
 mod step;
 mod timer;
+mod update;

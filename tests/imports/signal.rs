@@ -102,3 +102,18 @@ async fn signals_sent_at_any_moment_are_delivered_once_and_in_order() {
         assert_eq!(host.api.result(&run).await, json!((0..COUNT).collect::<Vec<_>>()));
     }
 }
+
+#[tokio::test]
+async fn a_run_sends_signals_to_another_and_hears_what_came_of_it() {
+    let api = &shared().await.api;
+    let collect = api.start("collect", json!(2)).await;
+    for number in 1..=2 {
+        let run = api.start("tell", json!([collect, number])).await;
+        assert_eq!(api.result(&run).await, "sent");
+    }
+    assert_eq!(api.result(&collect).await, json!([1, 2]));
+    let run = api.start("tell", json!([collect, 3])).await;
+    assert_eq!(api.result(&run).await, "run-ended");
+    let run = api.start("tell", json!(["01a1fd79-4996-73cf-9a58-5c763cc70966", 3])).await;
+    assert_eq!(api.result(&run).await, "no-such-run");
+}

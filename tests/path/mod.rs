@@ -1,7 +1,10 @@
 //! The path of a run: upload, start, run, wait, replay, end.
 
 mod cancel;
+mod continue_as_new;
+mod deadline;
 mod replay;
 mod start;
+mod terminate;
 mod upload;
 mod wait;

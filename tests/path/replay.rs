@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
-use windlass_host::model::{Durability, Name, Namespace, Payload, RunId, RunInfo, RunState, Seed};
+use windlass_host::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, RunState, Seed};
 use windlass_host::run::{Guest, Programs, Progress, build_sandbox};
 use windlass_host::sandbox::Limits;
 
@@ -39,6 +39,9 @@ async fn again(database: &Database, run: &str) -> (Progress, usize) {
             started_at: summary.started_at,
             seed: Seed(seed.try_into().expect("16 bytes")),
             durability: Durability::Output,
+            deadline: None,
+            parent: None,
+            origin: Origin::new(summary.started_at),
         });
         let events = store.history(run_id, 0, 100_000).await.expect("a history");
         let count = events.len();

@@ -42,7 +42,7 @@ impl Sql {
         let host = if is_owned { format!("'{}', 1", self.host) } else { "NULL, NULL".to_owned() };
         let start = format!(
             "SELECT * FROM start_runs({host}, '{{default}}', '{{{run}}}', '{{w}}', '{{0}}',
-             ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea])"
+             ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea], '{{NULL}}')"
         );
         assert_eq!(self.value(&start).await["outcome"], 0);
         run
@@ -51,12 +51,10 @@ impl Sql {
     fn commit(&self, epoch: i64, events: &str, parks: &str) -> String {
         let nothing = "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'";
         let events = if events.is_empty() { nothing } else { events };
-        let parks = if parks.is_empty() { "'{}', '{}', '{}', '{}', '{}'" } else { parks };
-        format!(
-            "SELECT * FROM commit_batch('{}', {epoch}, {events}, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}',
-             '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', {parks})",
-            self.host
-        )
+        let parks = if parks.is_empty() { "'{}', '{}', '{}', '{}', '{}', '{}'" } else { parks };
+        // Attempts, logs, values, children, releases, answers, discards, continuations, ends.
+        let between = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 6 + 3);
+        format!("SELECT * FROM commit_batch('{}', {epoch}, {events}, {between} {parks})", self.host)
     }
 }
 
@@ -68,7 +66,7 @@ fn event(run: Uuid, seq: u32, outcome: &str) -> String {
 }
 
 fn park(run: Uuid) -> String {
-    format!("'{{{run}}}', '{{NULL}}', '{{go}}', '{{0}}', ARRAY['[]'::bytea]")
+    format!("'{{{run}}}', '{{NULL}}', '{{go}}', ARRAY[''], '{{0}}', ARRAY['[]'::bytea]")
 }
 
 async fn execute(session: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
@@ -165,7 +163,7 @@ async fn a_start_that_meets_the_same_start_waits_for_it_and_asks_again() {
     let run = Uuid::now_v7();
     let start = format!(
         "SELECT outcome FROM start_runs(NULL, NULL, '{{default}}', '{{{run}}}', '{{w}}', '{{0}}',
-         ARRAY['\\x00000000000000000000000000000000'::bytea], '{{k}}', ARRAY['null'::bytea])"
+         ARRAY['\\x00000000000000000000000000000000'::bytea], '{{k}}', ARRAY['null'::bytea], '{{NULL}}')"
     );
     sql.run("BEGIN").await;
     sql.run(&start).await;
@@ -191,7 +189,7 @@ async fn a_run_that_became_ready_late_with_an_early_number_is_claimed() {
     let early = Uuid::now_v7();
     let start = format!(
         "SELECT * FROM start_runs(NULL, NULL, '{{default}}', '{{{early}}}', '{{w}}', '{{0}}',
-         ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea])"
+         ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea], '{{NULL}}')"
     );
     execute(&mut slow, &start).await.expect("started");
     let late = sql.start(false).await;

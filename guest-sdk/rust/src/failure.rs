@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 /// assert_eq!(quantity("0").unwrap_err().code, "empty-order");
 /// assert!(quantity("many").unwrap_err().retryable);
 /// ```
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// A stable word in kebab-case, such as `card-declined`.
     pub code: String,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Name, Payload, StepOptions};
+use crate::model::{CancelReason, Name, Origin, Payload, StepOptions};
 
 /// A deterministic guest: what it asks depends on what it was told, and on nothing else.
 struct Guest {
@@ -54,7 +54,7 @@ impl Guest {
 
 /// Live: the world answers open calls in an order that chance decides.
 fn live(plan: &[u8], choices: &[usize]) -> Vec<Event> {
-    let (mut guest, mut replay) = (Guest::new(plan), Replay::new(Timestamp::from_micros(5), usize::MAX));
+    let (mut guest, mut replay) = (Guest::new(plan), Replay::new(Origin::new(Timestamp::from_micros(5)), usize::MAX));
     let mut history = Vec::new();
     guest.turn(&mut replay);
     for choice in choices {
@@ -71,7 +71,7 @@ fn live(plan: &[u8], choices: &[usize]) -> Vec<Event> {
 
 /// Again, from history: how far it got, or where it diverged.
 fn again(mut guest: Guest, history: &[Event]) -> Result<Replay, Box<Divergence>> {
-    let mut replay = Replay::new(Timestamp::from_micros(5), usize::MAX);
+    let mut replay = Replay::new(Origin::new(Timestamp::from_micros(5)), usize::MAX);
     guest.turn(&mut replay);
     for event in history {
         replay.deliver(event)?;
@@ -145,7 +145,7 @@ fn answered(event: &Event) -> &Call {
 }
 
 fn replay_with_a_sleep() -> Replay {
-    let mut replay = Replay::new(Timestamp::from_micros(100), 2);
+    let mut replay = Replay::new(Origin::new(Timestamp::from_micros(100)), 2);
     replay.ask(Ask::Sleep { duration: std::time::Duration::from_micros(50) }).unwrap();
     replay
 }
@@ -171,10 +171,15 @@ fn a_call_that_was_cancelled_has_no_outcome() {
 #[test]
 fn a_run_is_asked_to_stop_once() {
     let mut replay = replay_with_a_sleep();
-    let event = replay.event(Delivery::CancelRequested { inbox: None }, Timestamp::default()).unwrap();
+    let event = replay
+        .event(Delivery::CancelRequested { reason: CancelReason::Requested, inbox: None }, Timestamp::default())
+        .unwrap();
     replay.deliver(&event).unwrap();
-    assert!(replay.cancel_requested());
-    assert_eq!(replay.event(Delivery::CancelRequested { inbox: None }, Timestamp::default()), None);
+    assert_eq!(replay.cancel_requested(), Some(CancelReason::Requested));
+    assert_eq!(
+        replay.event(Delivery::CancelRequested { reason: CancelReason::Requested, inbox: None }, Timestamp::default()),
+        None
+    );
 }
 
 #[test]

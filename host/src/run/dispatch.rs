@@ -15,7 +15,7 @@ impl Activation {
     /// The calls that are open and have not been dispatched in this activation. The guest has come to rest and is live:
     /// what was asked and answered in its history is not among them.
     pub(super) async fn dispatch(&mut self) -> Result<(), Interruption> {
-        let is_first = std::mem::replace(&mut self.has_dispatched, true);
+        let is_first = !std::mem::replace(&mut self.has_dispatched, true);
         let first = self.dispatched;
         let run = self.guest().run();
         let (calls, next): (Vec<Call>, _) = (run.replay.open_from(first).cloned().collect(), run.replay.next_call());

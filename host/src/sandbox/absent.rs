@@ -19,9 +19,13 @@ impl Role {
     fn lacks(self, interface: &str) -> bool {
         let name = interface.split('@').next().unwrap_or_default();
         match self {
-            Self::Workflow => name.starts_with("wasi:http/") || name.starts_with("wasi:sockets/"),
+            Self::Workflow => {
+                name.starts_with("wasi:http/")
+                    || name.starts_with("wasi:sockets/")
+                    || name == "windlass:workflow/heartbeat"
+            }
             Self::Step => {
-                let shared = ["windlass:workflow/log", "windlass:workflow/types"].contains(&name);
+                let shared = ["windlass:workflow/log", "windlass:workflow/heartbeat", "windlass:workflow/types"].contains(&name);
                 name.starts_with("wasi:sockets/") || (name.starts_with("windlass:workflow/") && !shared)
             }
         }
@@ -33,8 +37,8 @@ impl Role {
                 "`{interface}#{function}` does not exist in a workflow, which touches nothing but its own run: call it in a step"
             ),
             Self::Step => format!(
-                "`{interface}#{function}` does not exist in a step: only a workflow can run steps, sleep, receive signals \
-                 and publish; and there are no sockets, only `wasi:http`"
+                "`{interface}#{function}` does not exist in a step: only a workflow can run steps, start children, \
+                 sleep, receive, send and publish; and there are no sockets, only `wasi:http`"
             ),
         }
     }

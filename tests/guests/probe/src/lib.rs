@@ -7,6 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass::{Failure, Result, http, join_all, publish, select, signal, sleep, step};
 
+mod endless;
+mod family;
+mod questions;
+mod stubborn;
+
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }

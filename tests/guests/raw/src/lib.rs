@@ -57,7 +57,13 @@ impl Guest for Raw {
             "not-json" => return Progress::Completed(b"{not json".to_vec()),
             "bad-failure" => {
                 let code = "no code".to_owned();
-                return Progress::Failed(Failure { code, message: String::new(), details: None, cause: None, retryable: false });
+                return Progress::Failed(Failure {
+                    code,
+                    message: String::new(),
+                    details: None,
+                    cause: None,
+                    retryable: false,
+                });
             }
             _ => {}
         }
