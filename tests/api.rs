@@ -33,6 +33,8 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
     GET    /v1/namespaces/{namespace}/runs/{run_id}/logs  200 404
     POST   /v1/namespaces/{namespace}/runs/{run_id}/signals/{name}  200 404 409
     GET    /v1/namespaces/{namespace}/runs/{run_id}/state  200 404
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/terminate  200 404 409
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/updates/{name}  200 202 404 409
     ");
     insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&made).expect("JSON"));
 }

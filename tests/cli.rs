@@ -136,7 +136,7 @@ async fn failed_attempts_and_logs() {
         insta::assert_snapshot!(show(&attempts), @"
         exit code 0
          #  AT (UTC)                 EVENT  NAME            CALL  ATTEMPT  TOOK OUTCOME
-         0  [TIME]  step   succeeds_after  0     3        [N] ms  3
+         0  [TIME]  step   succeeds_after  0     3        [N] ms 3
 
         failed attempts
          CALL  ATTEMPT  FAILED AT (UTC)          FAILURE

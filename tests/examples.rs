@@ -34,6 +34,8 @@ fn normal(text: &str) -> String {
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "[TIME]"),
         (r"\d+ ms", "[N] ms"),
         (r"127\.0\.0\.1:\d+", "[HOST]"),
+        // How wide a column is depends on how long things took.
+        (r" +", " "),
     ];
     filters.into_iter().fold(text.to_owned(), |text, (pattern, name)| {
         Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned()
