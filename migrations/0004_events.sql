@@ -44,6 +44,7 @@ COMMENT ON COLUMN attempts.next_at IS 'When the next attempt is due; none after 
 CREATE TABLE logs (
     shard   smallint    NOT NULL,
     run_id  uuid        NOT NULL,
+    id      bigint      GENERATED ALWAYS AS IDENTITY,
     source  integer     NOT NULL CHECK (source >= -1),
     attempt integer     NOT NULL,
     number  integer     NOT NULL,
@@ -53,6 +54,7 @@ CREATE TABLE logs (
     -- The n-th line of a source is the n-th line on every replay: kept once.
     PRIMARY KEY (shard, run_id, source, attempt, number)
 );
+COMMENT ON COLUMN logs.id IS 'The order of a run''s lines: all of one run are written one commit after the other.';
 COMMENT ON COLUMN logs.source IS 'The call of a step, or -1 for the workflow itself.';
 COMMENT ON COLUMN logs.level IS '0 debug, 1 info, 2 warn, 3 error.';
 

@@ -104,3 +104,31 @@ LANGUAGE sql STABLE AS $$
     FROM updates u JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id
     WHERE u.shard = shard_of(p_run_id) AND u.run_id = p_run_id AND u.update_id = p_update_id AND r.namespace = p_namespace;
 $$;
+
+-- Start a run and send it a signal, both or neither; a run that is there already only gets the signal. See start_runs, of
+-- which the outcome is: 1 also for a run that was started with another input, which then does not count.
+CREATE FUNCTION signal_with_start(
+    p_host uuid, p_epoch bigint, p_namespace text, p_run_id uuid, p_workflow text, p_durability smallint, p_seed bytea,
+    p_key text, p_input bytea, p_timeout bigint, p_signal text, p_payload bytea, p_signal_id text, p_inbox_max integer,
+    OUT outcome smallint, OUT component text, OUT version integer, OUT started_at timestamptz, OUT deadline_at timestamptz
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    started record;
+BEGIN
+    SELECT s.* INTO started FROM start_runs(
+        p_host, p_epoch, ARRAY [p_namespace], ARRAY [p_run_id], ARRAY [p_workflow], ARRAY [p_durability], ARRAY [p_seed],
+        ARRAY [p_key], ARRAY [p_input], ARRAY [p_timeout]) s;
+    outcome := started.outcome;
+    component := started.component;
+    version := started.version;
+    started_at := started.started_at;
+    deadline_at := started.deadline_at;
+    IF outcome = 2 AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id
+                               AND r.namespace = p_namespace AND r.workflow = p_workflow) THEN
+        outcome := 1;
+    END IF;
+    IF outcome < 2 THEN
+        PERFORM send_signal(p_namespace, p_run_id, p_signal, p_payload, p_signal_id, p_inbox_max);
+    END IF;
+END $$;

@@ -3,6 +3,8 @@
 mod cancel;
 mod continue_as_new;
 mod deadline;
+mod divergence;
+mod long;
 mod replay;
 mod start;
 mod terminate;

@@ -111,6 +111,11 @@ async fn a_guest_that_asks_another_step_is_quarantined_with_both() {
     let divergence = &report["divergence"];
     assert_eq!((&divergence["seq"], &divergence["expected"]["name"]), (&json!(0), &json!("other")));
     assert_eq!((&divergence["actual"]["name"], &divergence["actual"]["input"]), (&json!("double"), &json!(21)));
+    let backtrace = report["backtrace"].as_array().expect("functions");
+    assert!(
+        backtrace.iter().any(|function| function.as_str().is_some_and(|name| name.contains("StepCall"))),
+        "{report}"
+    );
     insta::assert_snapshot!(report["message"].as_str().expect("a message"), @"the guest asked something other than its history says: event 0 of its history answers call 0, the step `other`, which this time is the step `double`. A workflow must do the same whenever it sees the same events: what varies belongs in a step");
 }
 

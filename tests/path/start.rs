@@ -110,3 +110,28 @@ async fn runs_are_listed_newest_first_page_by_page() {
     listed.retain(|run| started.contains(run));
     assert_eq!(listed, started);
 }
+
+#[tokio::test]
+async fn a_start_with_a_signal_starts_once_and_sends_every_signal_once() {
+    for host in [shared().await, crate::harness::shared::forgetful().await] {
+        let send = async |number: u64| {
+            let signal = json!({ "name": "item", "payload": number, "id": format!("n{number}") });
+            let body = json!({ "workflow": "collect", "input": 5, "signal": signal });
+            let request = http().post(format!("{}/runs", host.api.base)).header("Idempotency-Key", "the collector");
+            let answer = request.json(&body).send().await.expect("an answer");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            answer.json::<Value>().await.expect("a run")["run_id"].as_str().expect("an id").to_owned()
+        };
+        // All at once, and each twice.
+        let sent = futures_util::future::join_all((0..10).map(|number| send(number % 5))).await;
+        assert!(sent.iter().all(|run| *run == sent[0]), "{sent:?}");
+        let mut items = host.api.result(&sent[0]).await.as_array().expect("numbers").clone();
+        items.sort_by_key(Value::as_u64);
+        assert_eq!(Value::Array(items), json!([0, 1, 2, 3, 4]));
+        // Who it was for has ended, and a new signal has nobody to go to; one that was accepted was.
+        let body = json!({ "workflow": "collect", "input": 5, "signal": { "name": "item", "id": "late" } });
+        let request = http().post(format!("{}/runs", host.api.base)).header("Idempotency-Key", "the collector");
+        assert_eq!(request.json(&body).send().await.expect("an answer").status(), 409);
+        send(3).await;
+    }
+}

@@ -42,7 +42,7 @@ pub use get_state::{PublishedState, PublishedValue};
 pub use list_runs::RunPage;
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
-pub use start_run::StartRun;
+pub use start_run::{StartRun, StartSignal};
 pub use terminate_run::Terminate;
 
 #[derive(OpenApi)]

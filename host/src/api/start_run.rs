@@ -13,7 +13,7 @@ use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
 use crate::model::{Durability, Name, Namespace, Payload, RunId, duration_from_us, duration_us};
-use crate::store::{NewRun, Started};
+use crate::store::{NewRun, NewSignal, Started};
 use crate::worker::Host;
 
 /// A run to be started.
@@ -34,6 +34,26 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub timeout: Option<Duration>,
+    /// A signal that it gets in the same moment. With an idempotency key, a run that is there already gets the signal, and the
+    /// input does not count: start it if it is not there, and send it the signal in any case, both or neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<StartSignal>,
+}
+
+/// A signal that comes with a start.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartSignal {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: Name,
+    /// What it carries. None is `null`.
+    #[serde(default = "Payload::null")]
+    #[schema(value_type = Value)]
+    pub payload: Payload,
+    /// The same id again is the same signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -73,13 +93,15 @@ pub(super) async fn start_run(
     Json(request): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let StartRun { workflow, input, durability, timeout } = request;
+    let StartRun { workflow, input, durability, timeout, signal } = request;
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
     }
     let input = extract::payload(input.as_bytes().clone(), &host)?;
+    let signal = signal.map(|signal| new_signal(signal, &host)).transpose()?;
     let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
-    let run = NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout };
+    let run =
+        NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout, signal };
     let (status, run_id) = match host.start_run(&run).await? {
         Started::New(info) => (StatusCode::CREATED, info.run_id),
         Started::Before(run_id) => (StatusCode::OK, run_id),
@@ -98,4 +120,12 @@ pub(super) async fn start_run(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+fn new_signal(signal: StartSignal, host: &Host) -> Result<NewSignal, Problem> {
+    let StartSignal { name, payload, id } = signal;
+    if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > KEY_LENGTH_MAX) {
+        return Err(Problem::new(Code::BadRequest, format!("the id of a signal has 1 to {KEY_LENGTH_MAX} bytes")));
+    }
+    Ok(NewSignal { name, payload: extract::payload(payload.as_bytes().clone(), host)?, signal_id: id })
 }

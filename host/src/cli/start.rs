@@ -9,8 +9,8 @@ use reqwest::Method;
 use super::client::Client;
 use super::output::Spinner;
 use super::{Done, output};
-use crate::api::StartRun;
 use crate::api::view::RunView;
+use crate::api::{StartRun, StartSignal};
 use crate::model::{self, Name, Payload};
 
 #[derive(Args, Debug)]
@@ -29,6 +29,15 @@ pub(super) struct Start {
     /// How long from now it may take, as 90s, 2h or 7d: then it is asked to stop
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
+    /// A signal that the run gets in the same moment; one that is there already, by its key, only gets the signal
+    #[arg(long, value_name = "NAME")]
+    signal: Option<Name>,
+    /// What the signal carries: JSON, or @FILE, or - for standard input
+    #[arg(long, value_name = "PAYLOAD", default_value = "null", requires = "signal")]
+    signal_payload: String,
+    /// The id of the signal: the same id again is the same signal
+    #[arg(long, value_name = "ID", requires = "signal")]
+    signal_id: Option<String>,
     /// Wait for the end of the run, and show it
     #[arg(long, short)]
     wait: bool,
@@ -49,7 +58,10 @@ impl Start {
             Durability::Output => model::Durability::Output,
             Durability::Strict => model::Durability::Strict,
         };
-        let body = StartRun { workflow: self.workflow, input, durability, timeout: self.timeout };
+        let signal_payload = payload(&self.signal_payload).await.context("--signal-payload")?;
+        let (payload, id) = (signal_payload, self.signal_id);
+        let signal = self.signal.map(|name| StartSignal { name, payload, id });
+        let body = StartRun { workflow: self.workflow, input, durability, timeout: self.timeout, signal };
         let mut request = client.request(Method::POST, "/runs").json(&body);
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);

@@ -15,6 +15,7 @@ pub struct Replay {
     open: BTreeMap<CallId, Call>,
     open_max: usize,
     cancel_requested: Option<CancelReason>,
+    stop_at: Option<CallId>,
 }
 
 /// Something that happened and that the guest has not seen yet.
@@ -66,13 +67,24 @@ pub enum AskError {
     /// The run has used up the numbers.
     #[error("the run has made as many calls as a run can make")]
     TooManyInAll,
+    /// See [`Replay::stop_at`].
+    #[error("the guest is stopped where it makes this call")]
+    Stopped,
 }
 
 impl Replay {
     /// At the beginning of a history; at most `open_max` calls may be open at once.
     pub fn new(origin: Origin, open_max: usize) -> Self {
         let Origin { seq, call, at, .. } = origin;
-        Self { next_call: call, next_seq: seq, now: at, open: BTreeMap::new(), open_max, cancel_requested: None }
+        Self {
+            next_call: call,
+            next_seq: seq,
+            now: at,
+            open: BTreeMap::new(),
+            open_max,
+            cancel_requested: None,
+            stop_at: None,
+        }
     }
 
     /// The guest asks: the call gets its number.
@@ -81,10 +93,18 @@ impl Replay {
             return Err(AskError::TooManyOpen(self.open_max));
         }
         let id = self.next_call;
+        if self.stop_at == Some(id) {
+            return Err(AskError::Stopped);
+        }
         // The database keeps it as a signed number.
         self.next_call = id.checked_add(1).filter(|next| i32::try_from(*next).is_ok()).ok_or(AskError::TooManyInAll)?;
         self.open.insert(id, Call { id, asked_at: self.now, ask });
         Ok(id)
+    }
+
+    /// The call of this number is refused: whoever looks into a divergence sees where the guest makes it.
+    pub fn stop_at(&mut self, call: CallId) {
+        self.stop_at = Some(call);
     }
 
     /// The guest no longer wants the outcome. `None`: it had it, or never asked.

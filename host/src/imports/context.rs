@@ -9,7 +9,9 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::history::{Delivery, Replay};
-use crate::model::{Ask, Call, CallId, Durability, Event, EventKind, Name, Outcome, Payload, RunInfo, Seed, Timestamp};
+use crate::model::{
+    Ask, Call, CallId, Durability, Event, EventKind, Level, Name, Outcome, Payload, RunInfo, Seed, Timestamp,
+};
 use crate::sandbox::{Http, Limiter, Limits, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
 
 /// The database's time, as this host knows it.
@@ -120,7 +122,14 @@ impl WorkflowContext {
         let run = self.run()?;
         run.pulled = true;
         let event = run.next()?;
-        if run.is_live() {
+        let (is_live, length) = (run.is_live(), run.replay.next_seq() - run.info.origin.seq);
+        // Counted on every replay as well: the n-th line of a run is the n-th line for ever.
+        if event.is_some() && length == self.limits.history_warning {
+            let message =
+                format!("the history has {length} events, and a replay takes time in proportion: continue as new");
+            self.log.write(Level::Warn, &message);
+        }
+        if is_live {
             self.log.mute(false);
         }
         Ok(event)

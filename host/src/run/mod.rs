@@ -18,6 +18,7 @@ mod activate;
 mod active;
 mod agenda;
 mod alarm;
+mod diagnose;
 mod dispatch;
 mod finish;
 mod gate;

@@ -48,13 +48,13 @@ impl Activation {
                 self.report_trap(trap)
             }
             Stop::Diverged(divergence) => Report {
+                backtrace: self.where_asked(&divergence).await,
                 code: "divergence".to_owned(),
                 message: format!(
                     "the guest asked something other than its history says: {divergence}. A workflow must do the same \
                      whenever it sees the same events: what varies belongs in a step"
                 ),
                 last_error: None,
-                backtrace: Vec::new(),
                 divergence: Some(*divergence),
             },
         };
@@ -63,6 +63,14 @@ impl Activation {
         if let Err(lost) = self.writer.commit(vec![close]).await {
             tracing::debug!(run.id = %run_id, "{lost}");
         }
+    }
+
+    async fn where_asked(&mut self, divergence: &Divergence) -> Vec<String> {
+        let Some(asked) = &divergence.actual else { return Vec::new() };
+        self.backtrace_of(asked.call).await.unwrap_or_else(|error| {
+            tracing::debug!(run.id = %self.info.run_id, %error, "where the guest has diverged is not known");
+            Vec::new()
+        })
     }
 
     fn report_trap(&mut self, trap: Trap) -> Report {

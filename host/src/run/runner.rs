@@ -124,7 +124,8 @@ impl Runner {
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
             let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
-            self.tasks.spawn(self.clone().run(claimed, true, place));
+            // A signal that came with it is in its inbox.
+            self.tasks.spawn(self.clone().run(claimed, run.signal.is_none(), place));
         }
         Ok((started, is_ours))
     }

@@ -1,6 +1,7 @@
 //! Letting the guest compute, and writing down what it did.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::activate::{Activation, Interruption};
 use super::guest::{Guest, Progress};
@@ -8,10 +9,11 @@ use super::steps::StepRunner;
 use crate::history::{Delivery, Divergence};
 use crate::imports::Effects;
 use crate::model::Ask;
+use crate::sandbox::Crash;
 use crate::store::{Record, Source};
 
 /// Events that are read and delivered at a time.
-const HISTORY_CHUNK: u32 = 2_000;
+pub(super) const HISTORY_CHUNK: u32 = 2_000;
 
 /// The guest has come to rest.
 pub(super) struct Turned(pub(super) Progress);
@@ -25,12 +27,7 @@ impl Activation {
                 guest.rejoin(self.end.clone());
                 guest
             }
-            None => {
-                let clock = self.runner.clock.clone();
-                let time = std::sync::Arc::new(move || clock.now());
-                let StepRunner { program, limits, .. } = &*self.step_runner;
-                Guest::new(&program.code, limits.clone(), self.end.clone(), self.info.clone(), time)?
-            }
+            None => self.new_guest()?,
         };
         self.guest = Some(guest);
         if self.is_new {
@@ -38,6 +35,14 @@ impl Activation {
             return Ok(());
         }
         self.feed_history().await
+    }
+
+    /// A new instance, at the beginning.
+    pub(super) fn new_guest(&self) -> Result<Guest, Crash> {
+        let clock = self.runner.clock.clone();
+        let time = Arc::new(move || clock.now());
+        let StepRunner { program, limits, .. } = &*self.step_runner;
+        Guest::new(&program.code, limits.clone(), self.end.clone(), self.info.clone(), time)
     }
 
     /// The next part of the history.

@@ -25,7 +25,8 @@ impl Role {
                     || name == "windlass:workflow/heartbeat"
             }
             Self::Step => {
-                let shared = ["windlass:workflow/log", "windlass:workflow/heartbeat", "windlass:workflow/types"].contains(&name);
+                let shared =
+                    ["windlass:workflow/log", "windlass:workflow/heartbeat", "windlass:workflow/types"].contains(&name);
                 name.starts_with("wasi:sockets/") || (name.starts_with("windlass:workflow/") && !shared)
             }
         }

@@ -42,6 +42,8 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// Lines of a run's log, and of an attempt's; then one more that says so.
     pub log_lines: u32,
+    /// Events of a run from which on its log has a warning.
+    pub history_warning: u32,
     /// Keys that a run may publish.
     pub published_keys: usize,
     /// Bytes of one draw of randomness.
@@ -72,6 +74,7 @@ impl Default for Limits {
             open_calls: 10_000,
             log_line_bytes: 16 << 10,
             log_lines: 10_000,
+            history_warning: 50_000,
             published_keys: 64,
             random_bytes: 64 << 10,
             workflow_instances: 4_096,

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::history::level_code;
 use super::{Lease, Result};
 use crate::model::{
-    Ask, CallId, ChildOptions, Event, EventKind, Failure, Level, LogLine, Name, Origin, Outcome, Payload, RunId, Seed,
+    Ask, CallId, ChildOptions, Event, EventKind, Failure, LogLine, Name, Origin, Outcome, Payload, RunId, Seed,
     Timestamp,
 };
 
@@ -268,12 +269,7 @@ impl Batch {
         columns.sources.push(source);
         columns.attempts.push(attempt);
         columns.numbers.push(int(line.number));
-        columns.levels.push(match line.level {
-            Level::Debug => 0,
-            Level::Info => 1,
-            Level::Warn => 2,
-            Level::Error => 3,
-        });
+        columns.levels.push(level_code(line.level));
         // The one character that Postgres cannot keep in a text.
         columns.messages.push(line.message.replace('\0', "\u{fffd}"));
     }

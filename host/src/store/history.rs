@@ -37,6 +37,8 @@ pub struct Attempt {
 /// A line of a run's log.
 #[derive(Clone, Debug)]
 pub struct LogRow {
+    /// Later lines of the run have greater numbers.
+    pub id: i64,
     /// Who wrote it.
     pub source: Source,
     /// Which line of its source it is.
@@ -91,16 +93,16 @@ impl Store {
         rows.iter().map(attempt).collect()
     }
 
-    /// The lines of a run, oldest first: up to `limit`, after those that were committed up to `after`.
-    pub async fn logs(&self, run_id: RunId, after: Option<Timestamp>, limit: u32) -> Result<Vec<LogRow>> {
+    /// The lines of a run that matter at least so much, oldest first: up to `limit`, after the one with the id `after`.
+    pub async fn logs(&self, run_id: RunId, after: i64, level: Level, limit: u32) -> Result<Vec<LogRow>> {
         let rows = sqlx::query(
-            "SELECT source, attempt, number, level, message, at FROM logs \
-             WHERE shard = $1 AND run_id = $2 AND ($3::timestamptz IS NULL OR at > $3) \
-             ORDER BY at, source, attempt, number LIMIT $4",
+            "SELECT id, source, attempt, number, level, message, at FROM logs \
+             WHERE shard = $1 AND run_id = $2 AND id > $3 AND level >= $4 ORDER BY id LIMIT $5",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
-        .bind(after.map(DateTime::<Utc>::from))
+        .bind(after)
+        .bind(level_code(level))
         .bind(int(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -197,6 +199,16 @@ fn attempt(row: &PgRow) -> Result<Attempt> {
     })
 }
 
+/// Codes of `logs.level`.
+pub(super) fn level_code(level: Level) -> i16 {
+    match level {
+        Level::Debug => 0,
+        Level::Info => 1,
+        Level::Warn => 2,
+        Level::Error => 3,
+    }
+}
+
 fn log_row(row: &PgRow) -> Result<LogRow> {
     let source = match row.try_get::<i32, _>("source")? {
         -1 => Source::Workflow(number(row, "attempt")?),
@@ -208,5 +220,13 @@ fn log_row(row: &PgRow) -> Result<LogRow> {
         2 => Level::Warn,
         _ => Level::Error,
     };
-    Ok(LogRow { source, number: number(row, "number")?, level, message: row.try_get("message")?, at: time(row, "at")? })
+    let id = row.try_get("id")?;
+    Ok(LogRow {
+        id,
+        source,
+        number: number(row, "number")?,
+        level,
+        message: row.try_get("message")?,
+        at: time(row, "at")?,
+    })
 }

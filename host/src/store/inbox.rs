@@ -56,7 +56,7 @@ pub struct Sent {
 }
 
 /// Letters that may wait in the inbox of a run.
-const INBOX_MAX: u32 = 10_000;
+pub(super) const INBOX_MAX: u32 = 10_000;
 
 impl Store {
     /// Send a signal. The same id is accepted once.

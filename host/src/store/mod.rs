@@ -29,7 +29,7 @@ pub use inbox::{Letter, Sent, Update};
 pub use lease::{Lease, LeaseTimes};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped};
-pub use start::{NewRun, Started};
+pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
 pub use watch::{Watcher, Watchers};
 pub use writer::{Lost, RunWriter, Verdict, Writers};

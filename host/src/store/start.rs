@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::batch::int;
+use super::inbox::INBOX_MAX;
 use super::{Error, Lease, Result, Store};
 use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, duration_us};
 
@@ -24,6 +26,19 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// From now until it is asked to stop.
     pub timeout: Option<Duration>,
+    /// A signal that it gets in the same moment, whether it is new or was there before.
+    pub signal: Option<NewSignal>,
+}
+
+/// A signal that comes with a start.
+#[derive(Clone, Debug)]
+pub struct NewSignal {
+    /// Its name.
+    pub name: Name,
+    /// What it carries.
+    pub payload: Payload,
+    /// The same id is accepted once.
+    pub signal_id: Option<String>,
 }
 
 /// What became of it.
@@ -51,25 +66,13 @@ struct StartedRow {
 impl Store {
     /// Accept a run. With a lease, its host owns the run from the first commit on.
     pub async fn start_run(&self, run: &NewRun, lease: Option<&Lease>) -> Result<Started> {
-        let NewRun { run_id, ref idempotency_key, .. } = *run;
+        let run_id = run.run_id;
         let seed = Seed::new();
         loop {
-            let row: StartedRow = sqlx::query_as(
-                "SELECT outcome, component, version, started_at, deadline_at \
-                 FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            )
-            .bind(lease.map(|lease| lease.host_id.0))
-            .bind(lease.map(|lease| lease.epoch))
-            .bind([&*run.namespace])
-            .bind([run_id.0])
-            .bind([&*run.workflow])
-            .bind([i16::from(run.durability == Durability::Strict)])
-            .bind([&seed.0[..]])
-            .bind([idempotency_key.as_deref()])
-            .bind([&run.input.as_bytes()[..]])
-            .bind([run.timeout.map(|timeout| i64::try_from(duration_us(timeout)).unwrap_or(i64::MAX))])
-            .fetch_one(&self.pool)
-            .await?;
+            let row = match &run.signal {
+                None => self.try_start(run, lease, seed).await?,
+                Some(signal) => self.try_start_with(run, lease, seed, signal).await?,
+            };
             match row.outcome {
                 0 => return row.into_new(run, seed),
                 1 => return Ok(Started::Before(run_id)),
@@ -79,6 +82,46 @@ impl Store {
                 _ => {}
             }
         }
+    }
+
+    async fn try_start(&self, run: &NewRun, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
+        let start = sqlx::query_as(
+            "SELECT outcome, component, version, started_at, deadline_at \
+             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        );
+        let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
+        let start =
+            start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
+        let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([&run.input.as_bytes()[..]]);
+        Ok(start.bind([run.timeout_us()]).fetch_one(&self.pool).await?)
+    }
+
+    async fn try_start_with(
+        &self,
+        run: &NewRun,
+        lease: Option<&Lease>,
+        seed: Seed,
+        signal: &NewSignal,
+    ) -> Result<StartedRow> {
+        let start = sqlx::query_as(
+            "SELECT outcome, component, version, started_at, deadline_at \
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        );
+        let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
+        let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
+        let start = start.bind(&seed.0[..]).bind(run.idempotency_key.as_deref()).bind(&run.input.as_bytes()[..]);
+        let start = start.bind(run.timeout_us()).bind(&*signal.name).bind(&signal.payload.as_bytes()[..]);
+        Ok(start.bind(signal.signal_id.as_deref()).bind(int(INBOX_MAX)).fetch_one(&self.pool).await?)
+    }
+}
+
+impl NewRun {
+    fn durability_code(&self) -> i16 {
+        i16::from(self.durability == Durability::Strict)
+    }
+
+    fn timeout_us(&self) -> Option<i64> {
+        self.timeout.map(|timeout| i64::try_from(duration_us(timeout)).unwrap_or(i64::MAX))
     }
 }
 

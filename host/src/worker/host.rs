@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::notify::Notifier;
 use super::{listen, notify, session};
-use crate::model::{Failure, HostId, HostPattern, Name, Namespace, Payload, RunId};
+use crate::model::{Failure, HostId, HostPattern, Level, Name, Namespace, Payload, RunId};
 use crate::run::{self, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
 use crate::sandbox::Limits;
-use crate::store::{self, Hint, LeaseTimes, NewRun, RunSummary, Sent, Started, Store, Update, Watchers};
+use crate::store::{self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watchers};
 
 /// How a host works.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +127,11 @@ impl Host {
         if !is_ours {
             self.became_ready();
         }
+        if run.signal.is_some() && !matches!(started, Started::New(_)) {
+            // Where it is, only the database knows.
+            self.tell(run.run_id);
+            self.notifier.send(Hint::Mail(run.run_id));
+        }
         Ok(started)
     }
 
@@ -237,6 +242,30 @@ impl Host {
         }
         self.watchers.changed(run_id);
         Ok(())
+    }
+
+    /// Lines of a run's log, and whether it has ended: those of [`Store::logs`] after the `id`, of this level or above, at most
+    /// so many. If there is none, and the run has not ended, wait for one, but no longer than `timeout`.
+    pub async fn wait_for_lines(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        (after, level, limit): (i64, Level, u32),
+        timeout: Duration,
+    ) -> store::Result<(Vec<LogRow>, bool)> {
+        let watcher = self.watchers.watch(run_id);
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let changed = watcher.changed();
+            // The run before its lines: what it says at its end is there when it has ended.
+            let run = self.store.get_run(namespace, run_id).await?.ok_or(store::Error::NoSuchRun)?;
+            let lines = self.store.logs(run_id, after, level, limit).await?;
+            let is_late = tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled();
+            if !lines.is_empty() || run.state.is_closed() || is_late {
+                return Ok((lines, run.state.is_closed()));
+            }
+            self.pause(changed, deadline).await;
+        }
     }
 
     /// Until something has changed, or may have.

@@ -2,7 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use windlass::{Result, continue_as_new, publish, random, run, signal};
+use windlass::{Result, continue_as_new, join_all, publish, random, run, signal, sleep};
+
+use crate::ms;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Lap {
@@ -29,4 +31,23 @@ async fn laps(lap: Lap) -> Result<(u64, usize, Vec<u32>)> {
     numbers.sort_unstable();
     numbers.dedup();
     Ok((sum, numbers.len(), lengths))
+}
+
+/// `count` events, one after the other.
+#[windlass::workflow]
+async fn ticks(count: u32) -> Result<u32> {
+    for _ in 0..count {
+        sleep(ms(0)).await;
+    }
+    Ok(run::history_length())
+}
+
+/// `count` calls open at once: sleeps, steps, and a signal that goes to the last of those who wait for it.
+#[windlass::workflow]
+async fn crowd(count: u64) -> Result<u64> {
+    let sleeps = join_all((0..count).map(|number| sleep(ms(number % 7))));
+    let steps = join_all((0..count).map(crate::double));
+    let (_, steps, last) = windlass::join!(sleeps, steps, signal::<u64>("go"));
+    let doubled: Result<Vec<_>> = steps.into_iter().collect();
+    Ok(doubled?.into_iter().sum::<u64>() + last?)
 }
