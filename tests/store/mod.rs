@@ -1,3 +1,5 @@
 //! The SQL functions, statement by statement.
 
 mod holes;
+mod interleavings;
+mod sql;
