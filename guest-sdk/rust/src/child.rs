@@ -60,7 +60,12 @@ impl<T> Child<T> {
     ///     })
     /// }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it was started, by [`run_id`](Self::run_id), before this was said.
     pub fn abandon(mut self) -> Self {
+        self.check_new("abandon");
         self.options.parent_close = ParentClose::Abandon;
         self
     }
@@ -92,12 +97,23 @@ impl<T> Child<T> {
     ///     windlass::child::<()>("send-newsletters", &user).detach().await
     /// }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it was started, by [`run_id`](Self::run_id), before this was said.
     pub async fn detach(mut self) -> Result<String> {
+        self.check_new("detach");
         self.options.detached = true;
         self.options.parent_close = ParentClose::Abandon;
         let run_id = self.run_id()?;
         std::future::poll_fn(|context| self.poll_payload(context)).await?;
         Ok(run_id)
+    }
+
+    /// How a child hangs together with its parent is settled when it is started.
+    fn check_new(&self, method: &str) {
+        let workflow = &self.workflow;
+        assert!(matches!(self.state, State::New(_)), "the child `{workflow}` was started before `{method}` was called");
     }
 
     fn start(&mut self) -> Result<()> {

@@ -56,6 +56,8 @@ pub(crate) fn swap(other: &mut Option<Workflow>) {
 
 /// Begin a workflow. All of it is the outermost scope.
 pub(crate) fn start(future: Pin<BoxFuture>) -> Progress {
+    // Natively, what a run that panicked has left on the thread.
+    CONTINUE.set(None);
     let future = Box::pin(async { cancel::cancellable(future).await.flatten() });
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     drive(Workflow { future, woken })
@@ -72,11 +74,13 @@ fn drive(mut workflow: Workflow) -> Progress {
     loop {
         // To the end of everything that can go on now, before the next event: history means one event at a time.
         while workflow.woken.take() {
-            if let Poll::Ready(result) = workflow.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return end(result);
-            }
+            let polled = workflow.future.as_mut().poll(&mut Context::from_waker(&waker));
+            // Said once, it counts, even if something beside it has ended the workflow meanwhile.
             if let Some(input) = CONTINUE.take() {
                 return Progress::ContinueAsNew(input);
+            }
+            if let Poll::Ready(result) = polled {
+                return end(result);
             }
         }
         match host::event::next() {
