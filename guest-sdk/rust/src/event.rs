@@ -43,9 +43,21 @@ thread_local! {
     static CONTINUE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// When the workflow has come to rest, it begins again with this input.
-pub(crate) fn continue_as_new(input: Vec<u8>) {
-    CONTINUE.set(Some(input));
+/// While it is there, the workflow is to begin again with this input as soon as it has come to rest. Dropped before, say because
+/// the run was asked to stop just now, it means nothing: else the request would be lost with the old history.
+pub(crate) struct Continuing;
+
+impl Continuing {
+    pub(crate) fn new(input: Vec<u8>) -> Self {
+        CONTINUE.set(Some(input));
+        Self
+    }
+}
+
+impl Drop for Continuing {
+    fn drop(&mut self) {
+        CONTINUE.set(None);
+    }
 }
 
 /// Change over to the workflow of another run, or back.
@@ -56,8 +68,6 @@ pub(crate) fn swap(other: &mut Option<Workflow>) {
 
 /// Begin a workflow. All of it is the outermost scope.
 pub(crate) fn start(future: Pin<BoxFuture>) -> Progress {
-    // Natively, what a run that panicked has left on the thread.
-    CONTINUE.set(None);
     let future = Box::pin(async { cancel::cancellable(future).await.flatten() });
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     drive(Workflow { future, woken })
@@ -74,13 +84,11 @@ fn drive(mut workflow: Workflow) -> Progress {
     loop {
         // To the end of everything that can go on now, before the next event: history means one event at a time.
         while workflow.woken.take() {
-            let polled = workflow.future.as_mut().poll(&mut Context::from_waker(&waker));
-            // Said once, it counts, even if something beside it has ended the workflow meanwhile.
+            if let Poll::Ready(result) = workflow.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return end(result);
+            }
             if let Some(input) = CONTINUE.take() {
                 return Progress::ContinueAsNew(input);
-            }
-            if let Poll::Ready(result) = polled {
-                return end(result);
             }
         }
         match host::event::next() {

@@ -180,7 +180,8 @@ impl Family {
             (world.place, run_id.clone(), name.clone(), payload.clone())
         };
         let outcome = self.deliver(&run_id, name, payload).map(|()| b"null".to_vec());
-        self.complete(self.agenda.borrow().clock, place, call, outcome);
+        let now = self.agenda.borrow().clock;
+        self.complete(now, place, call, outcome);
     }
 
     /// Put a signal into the inbox of a run.

@@ -261,13 +261,22 @@ impl World {
 
     /// The first letter that a call waits for, and the first call that waits for it.
     pub(super) fn receive(&mut self) -> Option<(u32, Letter)> {
-        let waits = |open: &Open, letter: &Letter| match &open.ask {
-            Ask::Receive { name } => *name == letter.name && letter.update.is_none(),
-            Ask::ReceiveUpdate { name } => *name == letter.name && letter.update.is_some(),
-            _ => false,
+        let receivers = self.open.iter().filter_map(|(call, open)| match &open.ask {
+            Ask::Receive { name } => Some((name, false, *call)),
+            Ask::ReceiveUpdate { name } => Some((name, true, *call)),
+            _ => None,
+        });
+        let receivers: Vec<_> = receivers.collect();
+        // A full inbox that nobody reads costs nothing.
+        if receivers.is_empty() {
+            return None;
+        }
+        let waits = |letter: &Letter| {
+            let is_for =
+                |(name, update, _): &&(&String, bool, u32)| **name == letter.name && *update == letter.update.is_some();
+            receivers.iter().find(is_for).map(|(_, _, call)| *call)
         };
-        let open = &self.open;
-        self.inbox.take(|letter| open.iter().find(|(_, open)| waits(open, letter)).map(|(call, _)| *call))
+        self.inbox.take(waits)
     }
 
     /// Of the step whose code is running.
@@ -278,5 +287,24 @@ impl World {
 
     pub(super) fn waits_for(&self) -> Vec<Asked> {
         self.open.iter().map(|(call, open)| open.ask.asked(*call)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::agenda::Agenda;
+
+    #[test]
+    #[should_panic(expected = "no-such-update: no update was delivered to call 3")]
+    fn an_update_is_answered_once() {
+        let json =
+            r#"{"run_id": "", "workflow": "", "version": 1, "input": null, "started_at": "2000-01-01T00:00:00Z"}"#;
+        let mut world = World::new(&serde_json::from_str(json).unwrap(), 0, Agenda::new(0));
+        let update = Slot::default();
+        world.updates.insert(3, update.clone());
+        world.answer(3, Ok(b"7"));
+        assert_eq!(*update.borrow(), Fate::Answered(Ok(7.into())));
+        world.answer(3, Ok(b"8"));
     }
 }
