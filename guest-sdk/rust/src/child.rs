@@ -118,9 +118,14 @@ impl<T> Child<T> {
 
     fn start(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::New(input) => {
-                let call = host::child::start(&self.workflow, &input?, self.options);
+            State::New(Ok(input)) => {
+                let call = host::child::start(&self.workflow, &input, self.options);
                 self.state = State::Open(call::Call::new(call));
+            }
+            State::New(Err(failure)) => {
+                // Whoever was not told when it asked for the id is told when it waits.
+                self.state = State::New(Err(failure.clone()));
+                return Err(failure);
             }
             state => self.state = state,
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bindings::windlass::workflow::run as wit;
 use crate::{event, host, payload};
 
-/// A run, as its own workflow sees it. Fixed for the whole run.
+/// A run, as its own workflow sees it. Fixed for the whole run, but for its generation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Info {

@@ -33,6 +33,7 @@ fn children_run_beside_each_other_on_the_time_of_their_parent() {
     assert_eq!((run.children()[1].state(), run.child(nap).state()), (State::Completed, State::Waiting));
     assert_eq!(run.result(), Ok(vec![json!(60), json!(20), json!("bad-dream")]));
     assert_eq!((run.elapsed(), run.children()[2].elapsed()), (seconds(30), seconds(13)));
+    assert_eq!(run.child("nap").run_id(), run.children()[0].run_id());
     assert_eq!(run.children()[1].logs()[0].message, "slept 10");
     let lines: Vec<_> = run.history().events.iter().map(ToString::to_string).collect();
     assert_eq!(lines[0], "0 2000-01-01T00:00:10.000000Z call 1, the child `nap` with 10: 20");
@@ -165,6 +166,20 @@ fn a_request_to_stop_goes_down_the_generations() {
     assert_eq!(run.state(), State::Cancelled);
     assert_eq!(run.child(parent).child(nap).state(), State::Cancelled);
     assert_eq!(run.children().len(), 1, "a grandchild is no child");
+}
+
+#[test]
+fn a_child_whose_input_json_cannot_say_is_not_started() {
+    #[windlass::workflow]
+    async fn says_it_badly() -> Result<(String, String)> {
+        let mut nap = child::<u64>("nap", &std::collections::BTreeMap::from([((1, 2), 3)]));
+        let (id, end) = (nap.run_id().expect_err("it has none"), nap.await.expect_err("it never began"));
+        Ok((id.code, end.code))
+    }
+    let mut run = Test::new().start(says_it_badly, ());
+    let invalid = || "invalid-payload".to_owned();
+    assert_eq!(run.result(), Ok((invalid(), invalid())));
+    assert!(run.history().events.is_empty() && run.children().is_empty());
 }
 
 #[test]

@@ -9,9 +9,9 @@
 //!
 //! Within a test the workflow sees what it would see on a host: one event at a time, calls numbered in the order in which
 //! they are made, signals and updates first in first out, retries and timeouts as the steps declare them. Its children run in
-//! the same test and on the same clock: see [`Run::child`]. Two things are only so in the
-//! sandbox: `SystemTime::now` and the crates that draw from the system's randomness are not virtual here. Use
-//! [`now`](crate::now) and [`random`](crate::random()) in workflows that are to be tested.
+//! the same test and on the same clock: see [`Run::child`]. Two things are only so in the sandbox: `SystemTime::now` and the
+//! crates that draw from the system's randomness are not virtual here. Use [`now`](crate::now) and
+//! [`random`](crate::random()) in workflows that are to be tested.
 //!
 //! ```
 //! use std::time::Duration;

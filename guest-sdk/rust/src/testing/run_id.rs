@@ -32,3 +32,21 @@ pub(super) fn seed(parent: u64, child: &str) -> u64 {
     let digits: String = child.chars().filter(|c| *c != '-').take(16).collect();
     parent.wrapping_add(u64::from_str_radix(&digits, 16).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_the_id_that_a_host_would_give_it() {
+        assert_eq!(of_child(FIRST, 0), "1bf5789e-5518-8f66-9b5f-013a62044c67");
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_in_its_usual_form() {
+        assert_eq!(parse(&FIRST.replace('7', "F")).as_deref(), Some("00000000-0000-f000-8000-000000000000"));
+        for text in ["", "00000000-0000-7000-8000-00000000000", "00000000000-0-7000-8000-000000000000", "é"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
