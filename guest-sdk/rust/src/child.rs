@@ -60,7 +60,12 @@ impl<T> Child<T> {
     ///     })
     /// }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it was started, by [`run_id`](Self::run_id), before this was said.
     pub fn abandon(mut self) -> Self {
+        self.check_new("abandon");
         self.options.parent_close = ParentClose::Abandon;
         self
     }
@@ -92,7 +97,12 @@ impl<T> Child<T> {
     ///     windlass::child::<()>("send-newsletters", &user).detach().await
     /// }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it was started, by [`run_id`](Self::run_id), before this was said.
     pub async fn detach(mut self) -> Result<String> {
+        self.check_new("detach");
         self.options.detached = true;
         self.options.parent_close = ParentClose::Abandon;
         let run_id = self.run_id()?;
@@ -100,11 +110,22 @@ impl<T> Child<T> {
         Ok(run_id)
     }
 
+    /// How a child hangs together with its parent is settled when it is started.
+    fn check_new(&self, method: &str) {
+        let workflow = &self.workflow;
+        assert!(matches!(self.state, State::New(_)), "the child `{workflow}` was started before `{method}` was called");
+    }
+
     fn start(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::New(input) => {
-                let call = host::child::start(&self.workflow, &input?, self.options);
+            State::New(Ok(input)) => {
+                let call = host::child::start(&self.workflow, &input, self.options);
                 self.state = State::Open(call::Call::new(call));
+            }
+            State::New(Err(failure)) => {
+                // Whoever was not told when it asked for the id is told when it waits.
+                self.state = State::New(Err(failure.clone()));
+                return Err(failure);
             }
             state => self.state = state,
         }

@@ -43,9 +43,21 @@ thread_local! {
     static CONTINUE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// When the workflow has come to rest, it begins again with this input.
-pub(crate) fn continue_as_new(input: Vec<u8>) {
-    CONTINUE.set(Some(input));
+/// While it is there, the workflow is to begin again with this input as soon as it has come to rest. Dropped before, say because
+/// the run was asked to stop just now, it means nothing: else the request would be lost with the old history.
+pub(crate) struct Continuing;
+
+impl Continuing {
+    pub(crate) fn new(input: Vec<u8>) -> Self {
+        CONTINUE.set(Some(input));
+        Self
+    }
+}
+
+impl Drop for Continuing {
+    fn drop(&mut self) {
+        CONTINUE.set(None);
+    }
 }
 
 /// Change over to the workflow of another run, or back.

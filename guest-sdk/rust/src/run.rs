@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bindings::windlass::workflow::run as wit;
 use crate::{event, host, payload};
 
-/// A run, as its own workflow sees it. Fixed for the whole run.
+/// A run, as its own workflow sees it. Fixed for the whole run, but for its generation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Info {
@@ -62,7 +62,7 @@ pub fn history_length() -> u32 {
 /// Begin again with an empty history: the same run and the same workflow, with this input. To everybody outside nothing changes:
 /// its id, its inbox, what it has published, its deadline. What is open is cancelled, as at the end.
 ///
-/// Never returns. An input that JSON cannot say is a bug, and panics.
+/// Never returns. A request to stop that takes effect at the same time wins. An input that JSON cannot say is a bug, and panics.
 ///
 /// ```
 /// use std::time::Duration;
@@ -84,6 +84,6 @@ pub fn history_length() -> u32 {
 /// ```
 pub async fn continue_as_new<T>(input: &impl Serialize) -> T {
     let input = payload::encode(input).unwrap_or_else(|failure| panic!("continue_as_new: {failure}"));
-    event::continue_as_new(input);
+    let _continuing = event::Continuing::new(input);
     std::future::pending().await
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Kind;
+use crate::bindings::windlass::workflow::child;
 use crate::bindings::windlass::workflow::step::Options;
 
 /// What a call asks for.
@@ -13,6 +14,9 @@ pub(super) enum Ask {
     Step { name: String, input: Vec<u8>, options: Options },
     Sleep { duration: u64 },
     Receive { name: String },
+    Send { run_id: String, name: String, payload: Vec<u8> },
+    Child { workflow: String, input: Vec<u8>, options: child::Options },
+    ReceiveUpdate { name: String },
 }
 
 impl Ask {
@@ -21,21 +25,29 @@ impl Ask {
             Self::Step { .. } => Kind::Step,
             Self::Sleep { .. } => Kind::Sleep,
             Self::Receive { .. } => Kind::Signal,
+            Self::Send { .. } => Kind::Send,
+            Self::Child { .. } => Kind::Child,
+            Self::ReceiveUpdate { .. } => Kind::Update,
         }
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
-            Self::Step { name, .. } | Self::Receive { name } => name,
+            Self::Step { name, .. }
+            | Self::Receive { name }
+            | Self::Send { name, .. }
+            | Self::Child { workflow: name, .. }
+            | Self::ReceiveUpdate { name } => name,
             Self::Sleep { .. } => "",
         }
     }
 
     fn input(&self) -> Value {
         match self {
-            Self::Step { input, .. } => value(input),
+            Self::Step { input, .. } | Self::Child { input, .. } => value(input),
             Self::Sleep { duration } => Value::from(*duration),
-            Self::Receive { .. } => Value::Null,
+            Self::Send { run_id, payload, .. } => json!({"run_id": run_id, "payload": value(payload)}),
+            Self::Receive { .. } | Self::ReceiveUpdate { .. } => Value::Null,
         }
     }
 
@@ -66,9 +78,9 @@ pub struct Asked {
     pub call: u32,
     /// What was asked for.
     pub kind: Kind,
-    /// Of the step or signal; empty for a sleep.
+    /// Of the step, signal or update, or of the child's workflow; empty for a sleep.
     pub name: String,
-    /// What was handed over; of a sleep, its length in microseconds.
+    /// What was handed over; of a sleep, its length in microseconds; of a signal that is sent, its receiver and its payload.
     pub input: Value,
 }
 
@@ -79,6 +91,9 @@ impl fmt::Display for Asked {
             Kind::Step => write!(f, "call {call}, the step `{name}` with {input}"),
             Kind::Sleep => write!(f, "call {call}, a sleep of {input} µs"),
             Kind::Signal => write!(f, "call {call}, the signal `{name}`"),
+            Kind::Child => write!(f, "call {call}, the child `{name}` with {input}"),
+            Kind::Send => write!(f, "call {call}, the signal `{name}` to another run with {input}"),
+            Kind::Update => write!(f, "call {call}, the update `{name}`"),
             Kind::CancelRequested => write!(f, "call {call}, which is no call"),
         }
     }

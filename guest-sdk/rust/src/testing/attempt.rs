@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::ask::Ask;
 use super::limits::{PAYLOAD_BYTES, is_name};
 use super::script::Script;
 use super::world;
@@ -33,6 +34,12 @@ pub(super) fn declared(name: &str) -> Option<&'static Step> {
     let first = found.next();
     assert!(found.next().is_none(), "more than one step is called `{name}`");
     first
+}
+
+/// The longest that a whole call may take, in microseconds, if there is a limit.
+pub(super) fn total_timeout(ask: &Ask) -> Option<u64> {
+    let Ask::Step { name, options, .. } = ask else { return None };
+    options.total_timeout.or_else(|| declared(name)?.total_timeout_us)
 }
 
 /// The names of all of them.

@@ -55,7 +55,7 @@ impl History {
         Ok(Self { run: Some(serde_json::from_str(json)?), ..self })
     }
 
-    /// The events of one name, that is of a step or of a signal.
+    /// The events of one name, that is of a step, of a signal or update, of a child's workflow, or of the reason to stop.
     ///
     /// ```
     /// # #[windlass::workflow]
@@ -99,10 +99,24 @@ pub struct Started {
     /// When.
     #[serde(with = "rfc3339")]
     pub started_at: SystemTime,
+    /// When it is asked to stop by itself.
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
+    pub deadline_at: Option<SystemTime>,
+    /// The run that started it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_run_id: Option<String>,
+    /// How often it had continued as new when it got this input. Of a run of the kit: 0, for its history begins at the beginning.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub generation: u32,
     /// Of the run's random stream. A host does not show it: a workflow whose calls depend on [`random`](crate::random())
     /// cannot be replayed here from a host's history.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seed: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What an event is about.
@@ -115,7 +129,13 @@ pub enum Kind {
     Sleep,
     /// A signal came.
     Signal,
-    /// Somebody asked the run to stop.
+    /// A child ended, or could not be started.
+    Child,
+    /// A signal was sent to another run, or could not be.
+    Send,
+    /// An update came.
+    Update,
+    /// The run was asked to stop.
     CancelRequested,
 }
 
@@ -125,6 +145,9 @@ impl fmt::Display for Kind {
             Self::Step => "step",
             Self::Sleep => "sleep",
             Self::Signal => "signal",
+            Self::Child => "child",
+            Self::Send => "send",
+            Self::Update => "update",
             Self::CancelRequested => "cancel-requested",
         })
     }
@@ -152,9 +175,9 @@ pub struct Event {
     pub kind: Kind,
     /// The call that it answers.
     pub call: Option<u32>,
-    /// Of the step or signal; else empty.
+    /// Of the step, signal or update, or of the child's workflow; of a request to stop, its reason; else empty.
     pub name: String,
-    /// What the call handed over; of a sleep, its length in microseconds; else null.
+    /// What the call handed over; of a sleep, its length in microseconds; of what is received, null.
     pub input: Value,
     /// When the call was made.
     pub asked_at: Option<SystemTime>,
@@ -175,7 +198,7 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.seq, humantime::format_rfc3339_micros(self.at))?;
-        let Some(asked) = self.asked() else { return write!(f, "{}", self.kind) };
+        let Some(asked) = self.asked() else { return write!(f, "{}: {}", self.kind, self.name) };
         write!(f, "{asked}")?;
         if let Some(attempt) = self.attempt {
             write!(f, ", attempt {attempt}")?;
@@ -213,6 +236,9 @@ pub struct FailedAttempt {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<Failure>,
+    /// What the step had [reported](crate::heartbeat::report) last by then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heartbeat: Option<Value>,
 }
 
 /// An event as the API writes it.
@@ -255,7 +281,7 @@ impl From<Event> for View {
             Some(Err(failure)) => (None, Some(failure)),
             None => (None, None),
         };
-        let input = matches!(kind, Kind::Step | Kind::Sleep).then_some(input);
+        let input = matches!(kind, Kind::Step | Kind::Sleep | Kind::Child | Kind::Send).then_some(input);
         Self { seq, kind, call, name, input, attempt, asked_at, at, result, failure }
     }
 }

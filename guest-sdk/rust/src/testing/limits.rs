@@ -6,6 +6,7 @@ use crate::bindings::windlass::workflow::types::RetryPolicy;
 
 pub(super) const OPEN_CALLS: usize = 10_000;
 pub(super) const KEYS: usize = 64;
+pub(super) const LETTERS: usize = 10_000;
 pub(super) const PAYLOAD_BYTES: usize = 1 << 20;
 const RANDOM_BYTES: u32 = 65_536;
 const DURATION: Duration = Duration::from_secs(3_155_760_000);

@@ -4,18 +4,22 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::runner::{Runner, Scripts};
-use super::{Asked, Event, History, Workflow, rfc3339};
+use super::agenda::Agenda;
+use super::runner::Runner;
+use super::scripts::SharedScripts;
+use super::{Asked, Event, History, Workflow, reason, rfc3339};
+use crate::CancelReason;
 
 /// Run a workflow with the events of a recorded history: it must make the calls that those answer. This is what a host
 /// does with every run that it takes up again.
 ///
 /// The history is one of the kit's own, or comes from a host: see [`History`]. Nothing but the workflow runs. Inputs are
-/// compared as JSON documents.
+/// compared as JSON documents. What continued as new is replayed from its beginning, through all generations.
 ///
 /// # Panics
 ///
-/// If the history does not say what the run was started with (see [`History::with_run`]), or if the workflow panics.
+/// If the history does not say what the run was started with (see [`History::with_run`]), if it comes from a host and the run
+/// has continued as new, for the host only tells the last input, or if the workflow panics.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,10 +50,17 @@ pub fn replay<M>(workflow: impl Workflow<M>, history: &History) -> Result<(), Bo
     let Some(run) = &history.run else {
         panic!("the history does not say what the run was started with: add it with `History::with_run`");
     };
+    let generation = run.generation;
+    assert!(
+        generation == 0,
+        "the run has continued as new {generation} times: a host tells its last input only, and not where that stands in the \
+         history, so this cannot be replayed here"
+    );
     let mut started = run.clone();
     workflow.name.clone_into(&mut started.workflow);
-    let mut runner = Runner::new(started, Scripts::default(), None);
-    runner.start(workflow, &run.input);
+    let agenda = Agenda::new(rfc3339::instant(started.started_at));
+    let mut runner = Runner::new(workflow, started, (0, agenda), SharedScripts::default());
+    runner.start(run.input.to_string().into_bytes());
     for (number, event) in history.events.iter().enumerate() {
         assert!(event.seq as usize == number, "event {number} of the history is missing: here is number {}", event.seq);
         deliver(&mut runner, event)?;
@@ -60,19 +71,19 @@ pub fn replay<M>(workflow: impl Workflow<M>, history: &History) -> Result<(), Bo
 fn deliver(runner: &mut Runner, event: &Event) -> Result<(), Box<Divergence>> {
     let expected = event.asked();
     let ended = runner.ended.is_some();
-    let mut world = runner.world.borrow_mut();
+    let world = runner.world.borrow();
     let actual = event.call.and_then(|call| world.open.get(&call).map(|open| open.ask.asked(call)));
     if ended || actual != expected {
         return Err(Box::new(Divergence { seq: event.seq, expected, actual, ended }));
     }
-    world.clock = rfc3339::instant(event.at);
+    world.agenda.borrow_mut().clock = rfc3339::instant(event.at);
     drop(world);
     match (event.call, &event.outcome) {
         (Some(call), Some(outcome)) => {
             let outcome = outcome.as_ref().map(|value| value.to_string().into_bytes()).map_err(Clone::clone);
             runner.complete(call, outcome, event.attempt);
         }
-        _ => runner.cancel(),
+        _ => runner.cancel(reason::named(&event.name).unwrap_or(CancelReason::Requested)),
     }
     Ok(())
 }

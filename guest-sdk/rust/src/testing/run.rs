@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -9,53 +10,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::agenda::Entry;
-use super::runner::{ENDLESS, Runner};
-use super::{Asked, History, rfc3339};
-use crate::log::Level;
+use super::family::{ENDLESS, Family, SharedRunner};
+use super::inbox::{Letter, Slot};
+use super::{Answer, Asked, History, Line, State, rfc3339};
 use crate::timer::micros;
-use crate::{Result, payload};
+use crate::{CancelReason, Result, payload};
 
-/// A run, started by [`Test::start`](super::Test::start). `T` is what its workflow gives.
+/// A run, started by [`Test::start`](super::Test::start), or a [child](Self::child) of one. `T` is what its workflow gives.
 ///
-/// Time stands still but in [`advance`](Self::advance) and [`result`](Self::result).
+/// Time stands still but in [`advance`](Self::advance) and [`result`](Self::result); it is the same for a run and its children.
 pub struct Run<T> {
-    runner: Runner,
+    pub(super) family: Rc<Family>,
+    runner: SharedRunner,
     value: PhantomData<fn() -> T>,
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It waits for something.
-    Waiting,
-    /// It ended with a result.
-    Completed,
-    /// It ended with a failure.
-    Failed,
-    /// It was asked to stop, and did: it ended with the code `cancelled`.
-    Cancelled,
-}
-
-/// A line of a run's log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// When it was written.
-    pub at: SystemTime,
-    /// How much it matters.
-    pub level: Level,
-    /// Of a step's line: its call.
-    pub call: Option<u32>,
-    /// Of a step's line: its attempt.
-    pub attempt: Option<u32>,
-    /// The text.
-    pub message: String,
-}
-
 impl<T> Run<T> {
-    pub(super) fn new(runner: Runner) -> Self {
-        let mut run = Self { runner, value: PhantomData };
-        run.advance(Duration::ZERO);
-        run
+    pub(super) fn of(family: Rc<Family>, runner: SharedRunner) -> Self {
+        Self { family, runner, value: PhantomData }
     }
 
     /// Let this much time pass, with all that happens in it.
@@ -77,8 +49,7 @@ impl<T> Run<T> {
     /// assert_eq!(run.state(), State::Completed);
     /// ```
     pub fn advance(&mut self, duration: Duration) -> &mut Self {
-        let clock = self.runner.world.borrow().clock;
-        self.runner.advance(clock.saturating_add(micros(duration)));
+        self.family.advance(self.clock().saturating_add(micros(duration)));
         self
     }
 
@@ -97,7 +68,38 @@ impl<T> Run<T> {
     /// ```
     #[track_caller]
     pub fn signal(&mut self, name: &str, value: impl Serialize) -> &mut Self {
-        self.accept(send(name, &value))
+        self.accept(Entry::Letter(letter(name, &value, None)))
+    }
+
+    /// Send an update now: a request that the workflow answers. What can be done about it at this time is done; the answer may
+    /// come later as well, and the update waits in the inbox until the workflow asks for it.
+    ///
+    /// # Panics
+    ///
+    /// If the run has ended: a host does not accept it either.
+    ///
+    /// ```
+    /// #[windlass::workflow]
+    /// async fn count_votes() -> windlass::Result<u32> {
+    ///     let mut votes = 0;
+    ///     while votes < 2 {
+    ///         let vote = windlass::update::<String>("vote").await;
+    ///         votes += 1;
+    ///         vote.answer(&votes)?;
+    ///     }
+    ///     Ok(votes)
+    /// }
+    ///
+    /// let mut run = windlass::testing::Test::new().start(count_votes, ());
+    /// assert_eq!(run.update::<u32>("vote", "aye").result(), Ok(1));
+    /// assert_eq!(run.update::<u32>("vote", "no").result(), Ok(2));
+    /// assert_eq!(run.result(), Ok(2));
+    /// ```
+    #[track_caller]
+    pub fn update<R>(&mut self, name: &str, value: impl Serialize) -> Answer<R> {
+        let slot = Slot::default();
+        self.accept(Entry::Letter(letter(name, &value, Some(slot.clone()))));
+        Answer::new(name, slot)
     }
 
     /// Ask the run to stop, now. It is asked once.
@@ -116,16 +118,13 @@ impl<T> Run<T> {
     /// ```
     #[track_caller]
     pub fn cancel(&mut self) -> &mut Self {
-        self.accept(Entry::Cancel)
+        self.accept(Entry::Cancel(CancelReason::Requested))
     }
 
     #[track_caller]
     fn accept(&mut self, entry: Entry) -> &mut Self {
-        assert!(self.runner.ended.is_none(), "run-ended: the run has ended, and accepts nothing");
-        let mut world = self.runner.world.borrow_mut();
-        let now = world.clock;
-        world.agenda.put(now, entry);
-        drop(world);
+        assert!(self.runner.borrow().ended.is_none(), "run-ended: the run has ended, and accepts nothing");
+        self.runner.borrow().world.borrow().put(self.clock(), entry);
         self.advance(Duration::ZERO)
     }
 
@@ -173,29 +172,19 @@ impl<T> Run<T> {
     /// ```
     #[track_caller]
     pub fn result_json(&mut self) -> Result<Value> {
-        let events = self.runner.history.events.len();
-        loop {
-            if let Some(ended) = &self.runner.ended {
+        let events = || self.runner.borrow().history.events.len();
+        let before = events();
+        // A child that goes on for ever keeps a parent from coming to an end, without an event of its own.
+        for _ in 0..8 * ENDLESS {
+            if let Some(ended) = &self.runner.borrow().ended {
                 return ended.clone();
             }
-            let endless = self.runner.history.events.len() - events >= ENDLESS;
-            assert!(!endless, "{ENDLESS} events, and no end: test what goes on for ever with `advance`");
-            assert!(self.runner.next(u64::MAX), "{}", self.stalled());
+            if events() - before >= ENDLESS {
+                break;
+            }
+            assert!(self.family.next(u64::MAX), "{}", self.stalled());
         }
-    }
-
-    /// Why nothing can happen any more.
-    fn stalled(&self) -> String {
-        let waits_for = self.waits_for();
-        if waits_for.is_empty() {
-            return "stalled: the run waits, and no call of it is open: nothing can ever wake it".to_owned();
-        }
-        let calls: Vec<_> = waits_for.iter().map(ToString::to_string).collect();
-        let name = &waits_for[0].name;
-        format!(
-            "the run waits for what never comes: {}; send it with `run.signal(\"{name}\", …)` or, before the start, `test.at(…).signal(\"{name}\", …)`",
-            calls.join("; ")
-        )
+        panic!("{ENDLESS} events, and no end: test what goes on for ever with `advance`");
     }
 
     /// Where it stands.
@@ -207,10 +196,12 @@ impl<T> Run<T> {
     /// assert_eq!(run.state(), windlass::testing::State::Completed);
     /// ```
     pub fn state(&self) -> State {
-        match &self.runner.ended {
+        let runner = self.runner.borrow();
+        let asked = runner.cancel_requested().is_some_and(|reason| reason != CancelReason::Deadline);
+        match &runner.ended {
             None => State::Waiting,
             Some(Ok(_)) => State::Completed,
-            Some(Err(failure)) if failure.code == "cancelled" && self.runner.cancel_requested() => State::Cancelled,
+            Some(Err(failure)) if failure.code == "cancelled" && asked => State::Cancelled,
             Some(Err(_)) => State::Failed,
         }
     }
@@ -224,7 +215,7 @@ impl<T> Run<T> {
     /// assert_eq!(run.result(), Ok(run.now()));
     /// ```
     pub fn now(&self) -> SystemTime {
-        rfc3339::time(self.runner.world.borrow().clock)
+        rfc3339::time(self.clock())
     }
 
     /// How long ago it was started; when it has ended, how long it took.
@@ -239,8 +230,9 @@ impl<T> Run<T> {
     /// assert_eq!(run.elapsed(), Duration::from_secs(300));
     /// ```
     pub fn elapsed(&self) -> Duration {
-        let world = self.runner.world.borrow();
-        Duration::from_micros(world.clock - world.info.started_at)
+        let runner = self.runner.borrow();
+        let world = runner.world.borrow();
+        Duration::from_micros(world.closed_at.unwrap_or_else(|| world.clock()) - world.info.started_at)
     }
 
     /// The calls that it has open.
@@ -253,7 +245,7 @@ impl<T> Run<T> {
     /// assert_eq!((run.waits_for()[0].kind, &*run.waits_for()[0].name), (Kind::Signal, "music"));
     /// ```
     pub fn waits_for(&self) -> Vec<Asked> {
-        self.runner.world.borrow().waits_for()
+        self.runner.borrow().world.borrow().waits_for()
     }
 
     /// What has happened to it so far.
@@ -265,7 +257,49 @@ impl<T> Run<T> {
     /// assert_eq!(run.history().events[0].kind, windlass::testing::Kind::Sleep);
     /// ```
     pub fn history(&self) -> History {
-        self.runner.history.clone()
+        self.runner.borrow().history.clone()
+    }
+
+    /// How often it has continued as new. Its [history](Self::history) goes on through all generations.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// #[windlass::workflow]
+    /// async fn tick(count: u32) -> windlass::Result<u32> {
+    ///     windlass::sleep(Duration::from_secs(1)).await;
+    ///     if count < 3 { windlass::continue_as_new(&(count + 1)).await } else { Ok(count) }
+    /// }
+    ///
+    /// let mut run = windlass::testing::Test::new().start(tick, 0);
+    /// assert_eq!(run.result(), Ok(3));
+    /// assert_eq!((run.generation(), run.history().events.len()), (3, 4));
+    /// ```
+    pub fn generation(&self) -> u32 {
+        self.runner.borrow().world.borrow().info.generation
+    }
+
+    /// Its id.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn introduce() -> windlass::Result<String> { Ok(windlass::run::current().run_id) }
+    /// let mut run = windlass::testing::Test::new().start(introduce, ());
+    /// assert_eq!(run.result(), Ok(run.run_id()));
+    /// ```
+    pub fn run_id(&self) -> String {
+        self.runner.borrow().world.borrow().info.run_id.clone()
+    }
+
+    /// The name of its workflow.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn have_a_name() -> windlass::Result<()> { Ok(()) }
+    /// assert_eq!(windlass::testing::Test::new().start(have_a_name, ()).workflow(), "have_a_name");
+    /// ```
+    pub fn workflow(&self) -> String {
+        self.runner.borrow().world.borrow().info.workflow.clone()
     }
 
     /// The lines of its log, those of its steps among them.
@@ -277,7 +311,7 @@ impl<T> Run<T> {
     /// assert_eq!((run.logs()[0].level, &*run.logs()[0].message), (windlass::log::Level::Warn, "I say!"));
     /// ```
     pub fn logs(&self) -> Vec<Line> {
-        self.runner.world.borrow().lines.clone()
+        self.runner.borrow().world.borrow().lines.clone()
     }
 
     /// What it shows under `key`, if anything.
@@ -294,28 +328,59 @@ impl<T> Run<T> {
     /// ```
     #[track_caller]
     pub fn published<V: DeserializeOwned>(&self, key: &str) -> Option<V> {
-        let value = self.runner.world.borrow().published.get(key)?.clone();
+        let value = self.runner.borrow().world.borrow().published.get(key)?.clone();
         match serde_json::from_value(value) {
             Ok(value) => Some(value),
             Err(error) => panic!("what is published as `{key}` is no `{}`: {error}", std::any::type_name::<V>()),
         }
     }
+
+    /// What a step of it has [reported](crate::heartbeat::report) last, if anything; of several calls of the step, the last one
+    /// that did.
+    ///
+    /// # Panics
+    ///
+    /// If that is no `V`.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn hike() -> windlass::Result<()> { walk().await }
+    /// #[windlass::step]
+    /// async fn walk() -> windlass::Result<()> {
+    ///     windlass::heartbeat::report(&"half way")
+    /// }
+    ///
+    /// let run = windlass::testing::Test::new().start(hike, ());
+    /// assert_eq!(run.heartbeat::<String>("walk").unwrap(), "half way");
+    /// ```
+    #[track_caller]
+    pub fn heartbeat<V: DeserializeOwned>(&self, step: &str) -> Option<V> {
+        let value = self.runner.borrow().world.borrow().heartbeats.get(step)?.clone();
+        match serde_json::from_value(value) {
+            Ok(value) => Some(value),
+            Err(error) => panic!("what `{step}` reported is no `{}`: {error}", std::any::type_name::<V>()),
+        }
+    }
+
+    fn clock(&self) -> u64 {
+        self.family.agenda.borrow().clock
+    }
 }
 
-/// A signal on its way.
+/// A signal on its way; an update, if somebody waits for an answer.
 #[track_caller]
-pub(super) fn send(name: &str, value: &impl Serialize) -> Entry {
+pub(super) fn letter(name: &str, value: &impl Serialize, update: Option<Slot>) -> Letter {
     super::limits::name(name);
     match payload::encode(value) {
-        Ok(payload) => Entry::Send { name: name.to_owned(), payload },
-        Err(failure) => panic!("the signal `{name}`: {failure}"),
+        Ok(payload) => Letter { name: name.to_owned(), payload, update },
+        Err(failure) => panic!("what is sent as `{name}`: {failure}"),
     }
 }
 
 impl<T> fmt::Debug for Run<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut run = f.debug_struct("Run");
-        run.field("state", &self.state()).field("elapsed", &self.elapsed()).field("waits_for", &self.waits_for());
-        run.field("history", &self.runner.history).finish()
+        run.field("workflow", &self.workflow()).field("state", &self.state()).field("elapsed", &self.elapsed());
+        run.field("waits_for", &self.waits_for()).field("history", &self.runner.borrow().history).finish()
     }
 }

@@ -1,163 +1,101 @@
 //! Drives the guest of one run: gives it one event at a time, and does meanwhile what a host does.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng as _;
+use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::Value;
 
-use super::agenda::Entry;
+use super::agenda::{Entry, SharedAgenda};
 use super::ask::{Ask, value};
-use super::attempt::{self, Attempt};
+use super::inbox::Fate;
 use super::instance::Instance;
+use super::scripts::SharedScripts;
 use super::world::World;
-use super::{Event, FailedAttempt, History, Kind, Script, Started, limits, rfc3339};
-use crate::bindings::exports::windlass::workflow::program::{self, Progress};
+use super::{Event, History, Kind, Started, limits, reason, rfc3339};
+use crate::bindings::exports::windlass::workflow::program::Progress;
 use crate::bindings::windlass::workflow::event::{Completion, Event as Pulled, Outcome};
-use crate::bindings::windlass::workflow::types::RetryPolicy;
-use crate::{Failure, Result, event, registry};
+use crate::{CancelReason, Failure, Result, event, registry};
 
-/// After so many events it is clear that there will be no end.
-pub(super) const ENDLESS: usize = 100_000;
-
-/// The scripts of a test, by the name of the step.
-pub(super) type Scripts = Rc<RefCell<BTreeMap<String, Script>>>;
+/// After beginning again so often in a row it is clear that there will be no end.
+const RESTARTS: usize = 1_000;
 
 pub(super) struct Runner {
     pub(super) world: Rc<RefCell<World>>,
-    instance: Instance,
-    scripts: Scripts,
+    workflow: &'static registry::Workflow,
+    pub(super) instance: Instance,
+    pub(super) scripts: SharedScripts,
     /// Makes waits shorter, if they are to be.
-    jitter: Option<ChaCha8Rng>,
+    pub(super) jitter: Option<ChaCha8Rng>,
+    /// Who is told how it ends: the place of the run that started it, and the call.
+    parent: Option<(usize, u32)>,
     pub(super) history: History,
     pub(super) ended: Option<Result<Value>>,
 }
 
 impl Runner {
-    pub(super) fn new(started: Started, scripts: Scripts, jitter: Option<ChaCha8Rng>) -> Self {
-        let world = Rc::new(RefCell::new(World::new(&started, "default")));
+    /// `place`: among the runs that share the agenda.
+    pub(super) fn new(
+        workflow: &'static registry::Workflow,
+        started: Started,
+        (place, agenda): (usize, SharedAgenda),
+        scripts: SharedScripts,
+    ) -> Self {
+        let world = Rc::new(RefCell::new(World::new(&started, place, agenda)));
         let instance = Instance::new(world.clone());
         let history = History { run: Some(started), events: Vec::new(), attempts: Vec::new() };
-        Self { world, instance, scripts, jitter, history, ended: None }
+        Self { world, workflow, instance, scripts, jitter: None, parent: None, history, ended: None }
+    }
+
+    /// Make the waits between attempts shorter by chance.
+    pub(super) fn with_jitter(self) -> Self {
+        let seed = self.history.run.as_ref().and_then(|run| run.seed).unwrap_or_default();
+        Self { jitter: Some(ChaCha8Rng::seed_from_u64(seed)), ..self }
+    }
+
+    /// Tell this call of that run how it ends.
+    pub(super) fn with_parent(self, place: usize, call: u32) -> Self {
+        Self { parent: Some((place, call)), ..self }
     }
 
     /// Begin the workflow, and go on until it waits for something.
-    pub(super) fn start(&mut self, workflow: &registry::Workflow, input: &Value) {
-        let input = input.to_string().into_bytes();
+    pub(super) fn start(&mut self, input: Vec<u8>) {
         limits::payload(&input);
-        let progress = self.instance.enter(|| event::start((workflow.start)(input)));
+        let progress = self.enter(input);
         self.note(progress);
     }
 
-    /// Do all that happens until then.
-    pub(super) fn advance(&mut self, until: u64) {
-        let (mut clock, mut still) = (0, 0);
-        while self.next(until) {
-            let now = self.world.borrow().clock;
-            still = if now == clock { still + 1 } else { 0 };
-            clock = now;
-            assert!(still < ENDLESS, "{ENDLESS} things happened in no time: a loop that never sleeps?");
-        }
-        if self.ended.is_none() {
-            let mut world = self.world.borrow_mut();
-            world.clock = world.clock.max(until);
-        }
+    fn enter(&mut self, input: Vec<u8>) -> Progress {
+        let start = self.workflow.start;
+        self.instance.enter(|| event::start(start(input)))
     }
 
-    /// Do the next thing that happens until then, if there is one.
-    pub(super) fn next(&mut self, until: u64) -> bool {
-        if self.ended.is_some() {
-            return false;
-        }
-        let Some(entry) = self.world.borrow_mut().next(until) else { return false };
+    /// It happens now.
+    pub(super) fn handle(&mut self, entry: Entry) {
         match entry {
-            Entry::Due { call } => self.complete(call, Ok(b"null".to_vec()), None),
+            Entry::Complete { call, outcome } => self.complete(call, outcome, None),
             Entry::Begin { call, attempt } => self.begin(call, attempt),
             Entry::End(attempt) => self.end(attempt),
-            Entry::Send { name, payload } => {
-                self.world.borrow_mut().inbox.push((name, payload));
+            Entry::TotalTimeout { call } => self.total_timeout(call),
+            Entry::Letter(letter) => {
+                self.world.borrow_mut().inbox.put(letter);
                 self.receive();
             }
             Entry::Receive => self.receive(),
-            Entry::Cancel => self.cancel(),
+            Entry::Cancel(reason) => self.cancel(reason),
+            Entry::StartChild { .. } | Entry::Send { .. } => unreachable!("several runs have a part in it"),
         }
-        true
     }
 
     fn receive(&mut self) {
         let received = self.world.borrow_mut().receive();
-        if let Some((call, payload)) = received {
-            self.complete(call, Ok(payload), None);
+        let Some((call, letter)) = received else { return };
+        if let Some(update) = letter.update {
+            update.replace(Fate::Delivered(call));
+            self.world.borrow_mut().updates.insert(call, update);
         }
-    }
-
-    /// An attempt begins. What it does is done now; its end comes when it is due.
-    fn begin(&mut self, call: u32, number: u32) {
-        let (begun, clock) = {
-            let world = self.world.borrow();
-            let Some(open) = world.open.get(&call) else { return };
-            let Ask::Step { name, input, options } = &open.ask else { return };
-            ((name.clone(), input.clone(), *options), world.clock)
-        };
-        let (name, input, options) = begun;
-        let Some(declared) = attempt::declared(&name) else {
-            let failure = Failure::new("unknown-step", format!("the component declares no step `{name}`")).fatal();
-            return self.complete(call, Err(failure), Some(number));
-        };
-        let retry = options.retry.unwrap_or_else(|| declared.retry.into_wit());
-        let timeout = options.timeout.unwrap_or(declared.timeout_us);
-        let attempt = self.attempt(call, number, retry.max_attempts, clock.saturating_add(timeout));
-        let script = self.scripts.borrow().get(&name).cloned();
-        let (result, takes) = self.instance.enter(|| attempt::run(declared, script.as_ref(), &input, attempt, timeout));
-        let mut world = self.world.borrow_mut();
-        let end = Attempt { call, number, started_at: clock, retry, result };
-        world.agenda.put(clock.saturating_add(takes), Entry::End(end));
-    }
-
-    /// What the code of a step may know.
-    fn attempt(&self, call: u32, number: u32, max_attempts: u32, deadline: u64) -> program::Attempt {
-        let info = &self.world.borrow().info;
-        let (namespace, run_id) = (info.namespace.clone(), info.run_id.clone());
-        let idempotency_key = format!("{namespace}/{run_id}/{call}");
-        program::Attempt { namespace, run_id, call, number, max_attempts, idempotency_key, deadline }
-    }
-
-    /// An attempt ends: with it the call, or there is another one later.
-    fn end(&mut self, attempt: Attempt) {
-        let Attempt { call, number, started_at, retry, result } = attempt;
-        let Err(failure) = &result else { return self.complete(call, result, Some(number)) };
-        let wait = if failure.retryable { self.wait(&retry, number) } else { None };
-        let mut world = self.world.borrow_mut();
-        let next = wait.map(|wait| world.clock.saturating_add(wait));
-        self.history.attempts.push(FailedAttempt {
-            call,
-            attempt: number,
-            started_at: rfc3339::time(started_at),
-            ended_at: Some(rfc3339::time(world.clock)),
-            next_at: next.map(rfc3339::time),
-            failure: Some(failure.clone()),
-        });
-        match next {
-            Some(next) => world.agenda.put(next, Entry::Begin { call, attempt: number + 1 }),
-            None => {
-                drop(world);
-                self.complete(call, result, Some(number));
-            }
-        }
-    }
-
-    /// From an attempt that failed to the next, in microseconds.
-    fn wait(&mut self, retry: &RetryPolicy, number: u32) -> Option<u64> {
-        if number >= retry.max_attempts {
-            return None;
-        }
-        let exponent = i32::try_from(number - 1).unwrap_or(i32::MAX);
-        let full = (retry.initial as f64 * retry.factor.powi(exponent)).min(retry.maximum as f64);
-        // 53 bits: as many as a fraction has.
-        let random = self.jitter.as_mut().map_or(0.0, |jitter| (jitter.next_u64() >> 11) as f64 / (1u64 << 53) as f64);
-        Some((full * (1.0 - retry.jitter * random)) as u64)
+        self.complete(call, Ok(letter.payload), None);
     }
 
     /// A call has its outcome: tell the workflow, if it still wants it.
@@ -167,7 +105,7 @@ impl Runner {
         let asked = open.ask.asked(call);
         self.history.events.push(Event {
             seq: self.next_seq(),
-            at: rfc3339::time(world.clock),
+            at: rfc3339::time(world.clock()),
             kind: asked.kind,
             call: Some(call),
             name: asked.name,
@@ -176,6 +114,10 @@ impl Runner {
             attempt,
             outcome: Some(outcome.as_deref().map(value).map_err(Clone::clone)),
         });
+        if matches!(open.ask, Ask::ReceiveUpdate { .. }) {
+            // In a replay nobody has sent it, and it is answered all the same.
+            world.updates.entry(call).or_default();
+        }
         let outcome = match outcome {
             Ok(payload) => Outcome::Ok(payload),
             Err(failure) => Outcome::Failed(failure.into_wit()),
@@ -186,29 +128,31 @@ impl Runner {
     }
 
     /// Ask the workflow to stop, unless it was asked before.
-    pub(super) fn cancel(&mut self) {
-        if self.cancel_requested() {
+    pub(super) fn cancel(&mut self, reason: CancelReason) {
+        if self.cancel_requested().is_some() {
             return;
         }
         let mut world = self.world.borrow_mut();
         self.history.events.push(Event {
             seq: self.next_seq(),
-            at: rfc3339::time(world.clock),
+            at: rfc3339::time(world.clock()),
             kind: Kind::CancelRequested,
             call: None,
-            name: String::new(),
+            name: reason::name(reason).to_owned(),
             input: Value::Null,
             asked_at: None,
             attempt: None,
             outcome: None,
         });
-        world.event = Some(Pulled::CancelRequested);
+        world.event = Some(Pulled::CancelRequested(reason));
         drop(world);
         self.resume();
     }
 
-    pub(super) fn cancel_requested(&self) -> bool {
-        self.history.events.iter().any(|event| event.kind == Kind::CancelRequested)
+    /// Why it was asked to stop, if it was.
+    pub(super) fn cancel_requested(&self) -> Option<CancelReason> {
+        let request = self.history.events.iter().find(|event| event.kind == Kind::CancelRequested)?;
+        reason::named(&request.name)
     }
 
     fn next_seq(&self) -> u32 {
@@ -220,20 +164,38 @@ impl Runner {
         self.note(progress);
     }
 
-    fn note(&mut self, progress: Progress) {
-        let ended = match progress {
-            Progress::Waiting | Progress::Yielded => return,
-            Progress::Completed(payload) => {
-                limits::payload(&payload);
-                Ok(value(&payload))
+    fn note(&mut self, mut progress: Progress) {
+        for _ in 0..RESTARTS {
+            match progress {
+                Progress::Waiting | Progress::Yielded => return,
+                Progress::Completed(payload) => {
+                    limits::payload(&payload);
+                    return self.finish(Ok(payload));
+                }
+                Progress::Failed(failure) => {
+                    limits::name(&failure.code);
+                    return self.finish(Err(Failure::from_wit(failure)));
+                }
+                Progress::ContinueAsNew(input) => {
+                    limits::payload(&input);
+                    self.world.borrow_mut().continue_as_new();
+                    // Nothing of the old guest is left, as on a host.
+                    self.instance = Instance::new(self.world.clone());
+                    progress = self.enter(input);
+                }
             }
-            Progress::Failed(failure) => {
-                limits::name(&failure.code);
-                Err(Failure::from_wit(failure))
-            }
-        };
-        self.ended = Some(ended);
-        // A host drops what is open then.
-        self.world.borrow_mut().open.clear();
+        }
+        panic!(
+            "{RESTARTS} times in a row the workflow continued as new and waited for nothing: a loop that never sleeps?"
+        );
+    }
+
+    fn finish(&mut self, outcome: Result<Vec<u8>>) {
+        self.ended = Some(outcome.as_deref().map(value).map_err(Clone::clone));
+        let mut world = self.world.borrow_mut();
+        world.close();
+        if let Some((parent, call)) = self.parent {
+            world.agenda.borrow_mut().put_now(parent, Entry::Complete { call, outcome });
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a step does in a test, instead of its own code.
+//! What a step or a child does in a test, instead of its own code.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,7 +12,8 @@ use crate::{Result, payload};
 
 type Code = dyn FnMut(&[u8]) -> Result<Vec<u8>>;
 
-/// The script of a step, as [`Test::step`](super::Test::step) made it: it can be changed and asked later.
+/// The script of a step or a child, as [`Test::step`](super::Test::step) or [`Test::child`](super::Test::child) made it: it can
+/// be changed and asked later.
 ///
 /// ```
 /// # #[windlass::workflow]
@@ -32,13 +33,14 @@ pub struct Script {
 }
 
 impl Script {
+    /// `what`: what it stands for.
     pub(super) fn new<I: DeserializeOwned, O: Serialize>(
-        name: &str,
+        what: &str,
         mut code: impl FnMut(I) -> Result<O> + 'static,
     ) -> Self {
-        let what = format!("the input of the step `{name}`");
+        let what = format!("the input of {what}");
         Self::of(move |input| {
-            // A script that takes another type than the step is a mistake of the test, not a failure of the step.
+            // A script that takes another type than the step is a mistake of the test, not a failure of the step or child.
             let input = payload::decode(&what, input)
                 .unwrap_or_else(|failure| panic!("{failure}: the script takes `{}`", std::any::type_name::<I>()));
             payload::encode(&code(input)?)
@@ -58,7 +60,7 @@ impl Script {
         Self { code: Rc::new(RefCell::new(code)), takes: Rc::default(), attempts: Rc::default() }
     }
 
-    /// Let each attempt from now on take this long; if that is longer than the step may, it fails with `timeout`.
+    /// Let each attempt, or each child, from now on take this long; if that is longer than a step may, it fails with `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -78,7 +80,7 @@ impl Script {
         self
     }
 
-    /// How many attempts have begun.
+    /// How many attempts, or how many children, have begun.
     ///
     /// ```
     /// # #[windlass::step]

@@ -1,18 +1,20 @@
 //! What the outside of a workflow does in a test.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::agenda::Entry;
-use super::runner::{Runner, Scripts};
-use super::{Run, Script, Started, Workflow, attempt, rfc3339, run};
-use crate::Result;
+use super::family::Family;
+use super::scripts::SharedScripts;
+use super::{At, Run, Script, Started, Workflow, attempt, limits, rfc3339, run_id};
 use crate::timer::micros;
+use crate::{CancelReason, Result};
 
 /// A world for workflows to run in: scripts for steps, and what comes from outside when.
 ///
@@ -41,12 +43,13 @@ pub struct Test {
     started_at: SystemTime,
     seed: u64,
     jitter: bool,
-    scripts: Scripts,
-    planned: Vec<(u64, Planned)>,
+    timeout: Option<Duration>,
+    scripts: SharedScripts,
+    pub(super) planned: Vec<(u64, Planned)>,
 }
 
 /// What happens to each run of the test, so long after its start.
-type Planned = Box<dyn Fn() -> Entry>;
+pub(super) type Planned = Box<dyn Fn() -> Entry>;
 
 impl Test {
     /// Nothing is scripted and nothing comes from outside. The time is the beginning of the year 2000.
@@ -59,7 +62,8 @@ impl Test {
     #[expect(clippy::new_without_default, reason = "a test begins with words, not with a default")]
     pub fn new() -> Self {
         let started_at = UNIX_EPOCH + Duration::from_secs(946_684_800);
-        Self { started_at, seed: 0, jitter: false, scripts: Scripts::default(), planned: Vec::new() }
+        let (scripts, planned) = (SharedScripts::default(), Vec::new());
+        Self { started_at, seed: 0, jitter: false, timeout: None, scripts, planned }
     }
 
     /// Let runs start at another time.
@@ -112,6 +116,24 @@ impl Test {
         Self { jitter: true, ..self }
     }
 
+    /// Give runs a deadline, so long after their start: they are then asked to stop, if they were not before. Their children have
+    /// none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windlass::testing::{State, Test};
+    ///
+    /// # #[windlass::workflow]
+    /// # async fn linger() -> windlass::Result<()> { windlass::signal("never").await }
+    /// let mut run = Test::new().timeout(Duration::from_secs(60)).start(linger, ());
+    /// assert_eq!(run.result().unwrap_err().code, "deadline-exceeded");
+    /// assert_eq!((run.state(), run.elapsed()), (State::Failed, Duration::from_secs(60)));
+    /// ```
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
+
     /// Let `code` run instead of the step's own, in each attempt. It gets the step's input: `()` for no argument, the
     /// argument itself for one, a tuple for more. [`step::attempt`](crate::step::attempt) tells it which attempt it is.
     ///
@@ -139,7 +161,7 @@ impl Test {
         name: &str,
         code: impl FnMut(I) -> Result<O> + 'static,
     ) -> Script {
-        self.script(name, Script::new(name, code))
+        self.script(name, Script::new(&format!("the step `{name}`"), code))
     }
 
     /// Let the attempts of a step end with these results, one after the other. It panics when there is one more.
@@ -169,8 +191,76 @@ impl Test {
     #[track_caller]
     fn script(&mut self, name: &str, script: Script) -> Script {
         assert!(attempt::declared(name).is_some(), "no step is called `{name}`; there are {:?}", attempt::names());
-        self.scripts.borrow_mut().insert(name.to_owned(), script.clone());
+        self.scripts.borrow_mut().steps.insert(name.to_owned(), script.clone());
         script
+    }
+
+    /// Let `code` say how children of this workflow end, instead of running it: for workflows of other components, which a test
+    /// does not have, or to have less to think of. It gets the child's input, as [`step`](Self::step) gets a step's.
+    ///
+    /// Such a child takes signals until it ends, and what becomes of them is nobody's business.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// #[windlass::workflow]
+    /// async fn move_house() -> windlass::Result<String> {
+    ///     windlass::child("carriers/carry", &("piano", 3)).await
+    /// }
+    ///
+    /// let mut test = windlass::testing::Test::new();
+    /// let carry = test.child("carriers/carry", |(what, floors): (String, u32)| Ok(format!("{what}, {floors} floors up")));
+    /// carry.takes(Duration::from_secs(3600));
+    /// let mut run = test.start(move_house, ());
+    /// assert_eq!(run.result().unwrap(), "piano, 3 floors up");
+    /// assert_eq!(run.elapsed(), Duration::from_secs(3600));
+    /// ```
+    #[track_caller]
+    pub fn child<I: DeserializeOwned, O: Serialize>(
+        &mut self,
+        workflow: &str,
+        code: impl FnMut(I) -> Result<O> + 'static,
+    ) -> Script {
+        limits::name(workflow);
+        let script = Script::new(&format!("the child `{workflow}`"), code);
+        self.scripts.borrow_mut().children.insert(workflow.to_owned(), script.clone());
+        script
+    }
+
+    /// Let there be a run of somebody else: `code` gets the name and the payload of each signal that is
+    /// [sent](crate::send_signal) to this id, and says whether it is accepted. Signals to any other id, but those of the run itself
+    /// and its children, fail with `no-such-run`.
+    ///
+    /// # Panics
+    ///
+    /// If that is no id of a run, which is a UUID.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    ///
+    /// #[windlass::workflow]
+    /// async fn tell(run_id: String) -> windlass::Result<()> {
+    ///     windlass::send_signal(run_id, "news", &"it rains").await
+    /// }
+    ///
+    /// let told = Rc::new(RefCell::new(Vec::new()));
+    /// let id = "01a1fd79-4996-73cf-9a58-5c763cc70966";
+    /// let mut test = windlass::testing::Test::new();
+    /// let by_test = told.clone();
+    /// test.other_run(id, move |name, payload| {
+    ///     by_test.borrow_mut().push(format!("{name}: {payload}"));
+    ///     Ok(())
+    /// });
+    /// test.start(tell, id).result()?;
+    /// assert_eq!(*told.borrow(), [r#"news: "it rains""#]);
+    /// # Ok::<(), windlass::Failure>(())
+    /// ```
+    #[track_caller]
+    pub fn other_run(&mut self, run_id: &str, code: impl FnMut(&str, Value) -> Result<()> + 'static) -> &mut Self {
+        let Some(run_id) = run_id::parse(run_id) else { panic!("`{run_id}` is no id of a run: it should be a UUID") };
+        self.scripts.borrow_mut().runs.insert(run_id, Rc::new(RefCell::new(code)));
+        self
     }
 
     /// Something that comes from outside, so long after the start of a run.
@@ -203,52 +293,35 @@ impl Test {
     pub fn start<M, W: Workflow<M>>(&self, workflow: W, input: impl Serialize) -> Run<W::Value> {
         let workflow = workflow.find();
         let started = Started {
-            run_id: "00000000-0000-7000-8000-000000000000".to_owned(),
+            run_id: run_id::FIRST.to_owned(),
             workflow: workflow.name.to_owned(),
             version: 1,
             input: serde_json::to_value(input).unwrap_or_else(|error| panic!("the input: {error}")),
             started_at: self.started_at,
+            deadline_at: self.timeout.map(|timeout| self.started_at + timeout),
+            parent_run_id: None,
+            generation: 0,
             seed: Some(self.seed),
         };
-        let jitter = self.jitter.then(|| ChaCha8Rng::seed_from_u64(self.seed));
-        let mut runner = Runner::new(started.clone(), self.scripts.clone(), jitter);
-        let start = rfc3339::instant(self.started_at);
+        let (start, input) = (rfc3339::instant(self.started_at), started.input.to_string());
+        let family = Family::new(start, self.scripts.clone(), self.jitter);
+        let runner = family.add(workflow, started, None);
         for (after, entry) in &self.planned {
-            runner.world.borrow_mut().agenda.put(start.saturating_add(*after), entry());
+            runner.borrow().world.borrow().put(start.saturating_add(*after), entry());
         }
-        runner.start(workflow, &started.input);
-        Run::new(runner)
+        if let Some(timeout) = self.timeout {
+            let deadline = Entry::Cancel(CancelReason::Deadline);
+            runner.borrow().world.borrow().put(start.saturating_add(micros(timeout)), deadline);
+        }
+        runner.borrow_mut().start(input.into_bytes());
+        let mut run = Run::of(family, runner);
+        run.advance(Duration::ZERO);
+        run
     }
 }
 
 impl fmt::Debug for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Test").field("scripts", &self.scripts.borrow()).finish_non_exhaustive()
-    }
-}
-
-/// A time after the start of a run; made by [`Test::at`].
-#[must_use = "say what comes then"]
-pub struct At<'a> {
-    test: &'a mut Test,
-    after: u64,
-}
-
-impl<'a> At<'a> {
-    /// A signal comes, unless the run has ended.
-    #[track_caller]
-    pub fn signal(self, name: &str, value: impl Serialize) -> &'a mut Test {
-        let Entry::Send { name, payload } = run::send(name, &value) else { unreachable!("a signal is sent") };
-        self.plan(move || Entry::Send { name: name.clone(), payload: payload.clone() })
-    }
-
-    /// The run is asked to stop, unless it has ended.
-    pub fn cancel(self) -> &'a mut Test {
-        self.plan(|| Entry::Cancel)
-    }
-
-    fn plan(self, entry: impl Fn() -> Entry + 'static) -> &'a mut Test {
-        self.test.planned.push((self.after, Box::new(entry)));
-        self.test
     }
 }

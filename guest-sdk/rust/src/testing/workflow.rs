@@ -41,14 +41,20 @@ fn all() -> impl Iterator<Item = &'static registry::Workflow> {
     inventory::iter::<registry::Workflow>.into_iter()
 }
 
+/// The workflow of this name, if there is one.
+pub(super) fn named(name: &str) -> Option<&'static registry::Workflow> {
+    let mut found = all().filter(|workflow| workflow.name == name);
+    let first = found.next();
+    let more = found.count();
+    assert!(more == 0, "{} workflows are called `{name}`", more + 1);
+    first
+}
+
 impl Find<Value> for &str {
     fn find(&self) -> &'static registry::Workflow {
-        let found: Vec<_> = all().filter(|workflow| workflow.name == *self).collect();
-        match found.as_slice() {
-            [only] => only,
-            [] => panic!("no workflow is called `{self}`; there are {:?}", all().map(|w| w.name).collect::<Vec<_>>()),
-            _ => panic!("{} workflows are called `{self}`", found.len()),
-        }
+        named(self).unwrap_or_else(|| {
+            panic!("no workflow is called `{self}`; there are {:?}", all().map(|w| w.name).collect::<Vec<_>>())
+        })
     }
 }
 

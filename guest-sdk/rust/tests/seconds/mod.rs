@@ -1,0 +1,7 @@
+//! Lengths of time.
+
+use std::time::Duration;
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
