@@ -1,4 +1,4 @@
-//! The examples do what their READMEs say: every command is run, and what it prints is compared.
+//! The examples do what their READMEs say: every command is run, and what it prints and how it ends are compared.
 
 use regex::Regex;
 
@@ -34,8 +34,9 @@ fn normal(text: &str) -> String {
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "[TIME]"),
         (r"\d+ ms", "[N] ms"),
         (r"127\.0\.0\.1:\d+", "[HOST]"),
-        // How wide a column is depends on how long things took.
+        // How wide a column is depends on how long things took; a README has no blanks at the end of a line.
         (r" +", " "),
+        (r"(?m) $", ""),
     ];
     filters.into_iter().fold(text.to_owned(), |text, (pattern, name)| {
         Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned()
@@ -67,7 +68,11 @@ async fn does_what_its_readme_says(example: &str) {
     let run_ids = Regex::new(RUN_ID).expect("a pattern");
     let mut run_id = String::new();
     let mut ran = 0;
-    for Shown { command, output } in shown(example) {
+    let mut shown = shown(example).into_iter().peekable();
+    while let Some(Shown { command, output }) = shown.next() {
+        // A command that is to fail is followed by a look at its exit code, as in a shell.
+        let echo = shown.next_if(|next| next.command == "echo $?");
+        let code = echo.map_or(0, |echo| echo.output.trim().parse().expect("an exit code"));
         let Some(command) = command.strip_prefix("windlass ") else {
             // The harness builds all guests, in a folder of their own.
             assert!(command.starts_with("cargo build --release --target wasm32-wasip2"), "{command}");
@@ -78,7 +83,7 @@ async fn does_what_its_readme_says(example: &str) {
         let command = run_ids.replace_all(&command, run_id.as_str()).into_owned();
         let words = words(&command);
         let done = windlass(&host.server, &words.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        assert_eq!(done.code, Some(0), "{command}: {}{}", done.stdout, done.stderr);
+        assert_eq!(done.code, Some(code), "{command}: {}{}", done.stdout, done.stderr);
         assert_eq!(normal(&done.stdout), normal(&output), "{command}");
         if let Some(found) = run_ids.find(&done.stdout) {
             found.as_str().clone_into(&mut run_id);
@@ -97,6 +102,31 @@ async fn hello_does_what_its_readme_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_does_what_its_readme_says() {
     does_what_its_readme_says("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trip_does_what_its_readme_says() {
+    does_what_its_readme_says("trip").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn census_does_what_its_readme_says() {
+    does_what_its_readme_says("census").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn approval_does_what_its_readme_says() {
+    does_what_its_readme_says("approval").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watcher_does_what_its_readme_says() {
+    does_what_its_readme_says("watcher").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overnight_does_what_its_readme_says() {
+    does_what_its_readme_says("overnight").await;
 }
 
 /// The README of the whole shows the smallest workflow: it is the one in `examples/hello`.

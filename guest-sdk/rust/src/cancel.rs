@@ -85,9 +85,16 @@ pub async fn cancellable<F: Future>(future: F) -> Result<F::Output> {
 /// }
 /// ```
 pub async fn shield<F: Future>(future: F) -> F::Output {
-    let scope = Running::begin(Kind::Shield);
+    let mut scope = None;
     let mut future = pin!(future);
-    poll_fn(|context| scope.poll(future.as_mut(), context)).await
+    poll_fn(|context| {
+        // A request that another shield held up comes first: one shield after the other would hold it up for ever.
+        if scope.is_none() && SCOPES.with_borrow(|scopes| scopes.current.request.get() == Request::Owed) {
+            return Poll::Pending;
+        }
+        scope.get_or_insert_with(|| Running::begin(Kind::Shield)).poll(future.as_mut(), context)
+    })
+    .await
 }
 
 /// Whether the run has been asked to stop, by the events that it has seen so far; inside a [`shield`] as well.
