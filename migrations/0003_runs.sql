@@ -29,6 +29,7 @@ CREATE TABLE runs (
     first_seq       integer     NOT NULL DEFAULT 0,
     first_call      integer     NOT NULL DEFAULT 0,
     continued_at    timestamptz,
+    told            text,
     closed_at       timestamptz,
     PRIMARY KEY (shard, run_id),
     CONSTRAINT a_child_is_somebodys CHECK ((parent_run_id IS NULL) = (parent_call IS NULL)),
@@ -43,5 +44,6 @@ COMMENT ON COLUMN runs.cancelled_at IS 'When somebody first asked it to stop.';
 COMMENT ON COLUMN runs.deadline_at IS 'When it is asked to stop by itself.';
 COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it.';
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
+COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 
 CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);

@@ -26,6 +26,7 @@ CREATE FUNCTION commit_batch(
     d_runs uuid[], d_inbox bigint[],
     -- continuations as new
     n_runs uuid[], n_generations integer[], n_seqs integer[], n_calls integer[], n_inputs bytea[], n_ats timestamptz[],
+    n_told text[],
     -- ends
     c_runs uuid[], c_states smallint[], c_results bytea[],
     -- parks
@@ -125,11 +126,11 @@ BEGIN
         PERFORM release_children(n_runs, NULL);
         RETURN QUERY
         WITH asked AS (
-            SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(n_runs, n_generations, n_seqs, n_calls, n_inputs, n_ats)
-                AS u (run_id, generation, seq, call, input, at)
+            SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(n_runs, n_generations, n_seqs, n_calls, n_inputs, n_ats, n_told)
+                AS u (run_id, generation, seq, call, input, at, told)
         ), continued AS (
             UPDATE runs r SET generation = a.generation, first_seq = a.seq, first_call = a.call, input = a.input,
-                              continued_at = a.at
+                              continued_at = a.at, told = a.told
             FROM asked a JOIN owned o ON o.shard = a.shard AND o.run_id = a.run_id AND o.host_id = p_host
             WHERE r.shard = a.shard AND r.run_id = a.run_id AND r.generation <= a.generation RETURNING r.run_id
         )

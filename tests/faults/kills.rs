@@ -17,18 +17,18 @@ use crate::harness::proxy::{Moment, Proxy};
 use crate::harness::shop::Shop;
 
 /// Short, so that the next host takes over soon.
-const OPTIONS: [&str; 4] = ["--lease", "2s", "--park-after", "20ms"];
+pub(super) const OPTIONS: [&str; 4] = ["--lease", "2s", "--park-after", "20ms"];
 
 /// What the client has to do, however often its host goes away.
-struct Client {
-    database: Database,
-    host: HostProcess,
-    takeovers: u32,
+pub(super) struct Client {
+    pub(super) database: Database,
+    pub(super) host: HostProcess,
+    pub(super) takeovers: u32,
 }
 
 impl Client {
     /// Ask the host; if it does not answer, start another and ask that one.
-    async fn ask(&mut self, method: reqwest::Method, path: &str, key: &str, body: Value) -> Value {
+    pub(super) async fn ask(&mut self, method: reqwest::Method, path: &str, key: &str, body: Value) -> Value {
         loop {
             let request = http().request(method.clone(), format!("{}{path}", self.host.api.base));
             let request = request.header("Idempotency-Key", key).json(&body);

@@ -1,6 +1,7 @@
 //! What goes wrong, and what is promised nevertheless.
 
 mod database_gone;
+mod families;
 mod kills;
 mod limits;
 mod two_hosts;

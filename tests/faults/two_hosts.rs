@@ -82,3 +82,23 @@ async fn what_one_host_has_no_room_for_another_takes() {
     }
     assert!(begun.elapsed().as_millis() < 9_000, "they did not run side by side: {:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parents_and_children_are_at_home_on_any_host() {
+    let database = Database::new().await;
+    let options = ["--park-after", "0s", "--active-runs", "6"];
+    let hosts = [HostProcess::serve(&database, &options).await, HostProcess::serve(&database, &options).await];
+    hosts[0].api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let mut runs = Vec::new();
+    for number in 0..8 {
+        runs.push(hosts[number % 2].api.start("parent", json!(10)).await);
+        runs.push(hosts[number % 2].api.start("ping", json!(number)).await);
+    }
+    for (number, run) in runs.iter().enumerate() {
+        let expected = if number % 2 == 0 { json!(90) } else { json!(number - 1) };
+        assert_eq!(hosts[number % 2].api.result(run).await, expected);
+    }
+    for (rows, count) in [("runs", 8 + 80 + 8 + 8), ("runs WHERE state = 1", 104), ("children", 0), ("inbox", 0)] {
+        assert_eq!(database.count(&format!("SELECT count(*) FROM {rows}")).await, count, "{rows}");
+    }
+}

@@ -24,7 +24,17 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 6] = ["start_runs", "commit_batch", "send_signal", "request_cancel", "claim", "fire_timers"];
+const WRITERS: [&str; 9] = [
+    "start_runs",
+    "signal_with_start",
+    "commit_batch",
+    "send_signal",
+    "send_update",
+    "request_cancel",
+    "terminate_run",
+    "claim",
+    "fire_timers",
+];
 
 /// A call under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

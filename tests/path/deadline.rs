@@ -40,6 +40,17 @@ async fn a_run_that_ends_in_time_hears_nothing_of_its_deadline() {
     assert_eq!(api.result(&run.run_id).await, 2);
 }
 
+/// It is told once, however often it begins again.
+#[tokio::test]
+async fn a_run_that_continues_as_new_after_its_deadline_is_not_told_again() {
+    let api = &shared().await.api;
+    let run = api.start_with(json!({ "workflow": "goes_on", "input": 3, "timeout": "100ms" })).await;
+    let ended = api.end(&run.run_id).await;
+    assert_eq!((ended.state, document(&ended), ended.generation), (RunState::Completed, json!("told once"), 3));
+    let names = api.event_names(&run.run_id).await;
+    assert_eq!(names.iter().filter(|name| *name == "cancel-requested deadline").count(), 1, "{names:?}");
+}
+
 #[tokio::test]
 async fn a_timeout_that_is_none_is_refused() {
     let api = &shared().await.api;

@@ -51,7 +51,7 @@ impl Sql {
         let events = if events.is_empty() { nothing } else { events };
         let parks = if parks.is_empty() { "'{}', '{}', '{}', '{}', '{}', '{}'" } else { parks };
         // Attempts, logs, values, children, releases, answers, discards, continuations, ends.
-        let between = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 6 + 3);
+        let between = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 7 + 3);
         format!("SELECT * FROM commit_batch('{}', {epoch}, {events}, {between} {parks})", self.host)
     }
 }

@@ -85,16 +85,20 @@ pub async fn cancellable<F: Future>(future: F) -> Result<F::Output> {
 /// }
 /// ```
 pub async fn shield<F: Future>(future: F) -> F::Output {
-    let mut scope = None;
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        // A request that another shield held up comes first: one shield after the other would hold it up for ever.
-        if scope.is_none() && SCOPES.with_borrow(|scopes| scopes.current.request.get() == Request::Owed) {
-            return Poll::Pending;
-        }
-        scope.get_or_insert_with(|| Running::begin(Kind::Shield)).poll(future.as_mut(), context)
+    // A request that another shield held up comes first: one shield after the other would hold it up for ever.
+    poll_fn(|_| {
+        let is_owed = SCOPES.with_borrow(|scopes| scopes.current.request.get() == Request::Owed);
+        if is_owed { Poll::Pending } else { Poll::Ready(()) }
     })
-    .await
+    .await;
+    shield_at_once(future).await
+}
+
+/// A shield for what must happen, even if a request is held up by another shield.
+pub(crate) async fn shield_at_once<F: Future>(future: F) -> F::Output {
+    let scope = Running::begin(Kind::Shield);
+    let mut future = pin!(future);
+    poll_fn(|context| scope.poll(future.as_mut(), context)).await
 }
 
 /// Whether the run has been asked to stop, by the events that it has seen so far; inside a [`shield`] as well.
@@ -142,13 +146,14 @@ pub(crate) fn request(reason: CancelReason) {
 
 /// What an interrupted scope ends with.
 fn cancelled() -> Failure {
-    match cancel_reason() {
+    let failure = match cancel_reason() {
         Some(CancelReason::Deadline) => Failure::new("deadline-exceeded", "the run has not ended before its deadline"),
         Some(CancelReason::ParentClosed) => {
             Failure::new("cancelled", "the run that started this one has no use for it")
         }
         _ => Failure::new("cancelled", "the run was asked to stop"),
-    }
+    };
+    failure.fatal()
 }
 
 /// The scopes of a run: a tree, whose leaves a request interrupts.

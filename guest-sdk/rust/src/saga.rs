@@ -6,14 +6,16 @@ use std::pin::Pin;
 
 use serde::Serialize;
 
+use crate::cancel::shield_at_once;
 use crate::step::StepCall;
-use crate::{Failure, Result, cancellable, shield};
+use crate::{Failure, Result, cancellable};
 
 /// Do what `body` does; if it fails, undo what it had done.
 ///
-/// After each thing that may have to be undone, the body says how, with [`Saga::compensate`]. If it ends with a failure, or
+/// For each thing that may have to be undone, the body says how, with [`Saga::compensate`]: afterwards, if what undoes it needs
+/// its result; else before, because a step that is interrupted may have happened all the same. If it ends with a failure, or
 /// the run is asked to stop while it runs, the compensations are run in reverse order, one after the other, in a
-/// [`shield`], and the saga ends with the body's failure. The body is a [`cancellable`] scope.
+/// [`shield`](crate::shield()), and the saga ends with the body's failure. The body is a [`cancellable`] scope.
 ///
 /// A compensation that fails does not keep the others from being run. The saga then ends with the failure
 /// `compensation-failed`: its message says what failed, and its details have the failure of the body as `failure`, and
@@ -58,7 +60,7 @@ pub async fn saga<T>(body: impl AsyncFnOnce(&Saga) -> Result<T>) -> Result<T> {
     let saga = Saga { compensations: RefCell::default() };
     match cancellable(body(&saga)).await.flatten() {
         Ok(value) => Ok(value),
-        Err(failure) => Err(shield(saga.undo(failure)).await),
+        Err(failure) => Err(shield_at_once(saga.undo(failure)).await),
     }
 }
 

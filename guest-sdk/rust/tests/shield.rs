@@ -182,3 +182,23 @@ fn a_scope_is_woken_by_the_end_of_its_shield_wherever_that_is_polled() {
     assert_eq!(told(&run), "beside dropped, false, true, scope dropped, false");
     assert_eq!(run.elapsed(), seconds(80));
 }
+
+#[windlass::workflow]
+async fn shield_after_shield() -> Result<()> {
+    for number in 0..3 {
+        shield(async {
+            sleep(seconds(40)).await;
+            windlass::log!("shield {number}");
+        })
+        .await;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_shield_right_after_the_other_does_not_hold_a_request_up_for_ever() {
+    let mut run = cancelled_after_a_minute("shield_after_shield");
+    assert_eq!(run.result_json().unwrap_err().code, "cancelled");
+    assert_eq!(run.elapsed(), seconds(80));
+    assert_eq!(told(&run), "shield 0, shield 1");
+}

@@ -1,8 +1,6 @@
 //! What people see: tables, progress, errors.
 
-#![expect(clippy::print_stdout, reason = "this is what the command line is for")]
-
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -13,14 +11,18 @@ use super::Done;
 use crate::api::view::{EventView, RunView};
 use crate::model::{Payload, RunState, Timestamp};
 
-/// Print a line.
+/// Print a line. When whoever reads has gone, as `head` does, there is nothing left to do.
 pub(super) fn line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
+    if let Err(error) = writeln!(std::io::stdout(), "{}", text.as_ref())
+        && error.kind() == ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
 }
 
 /// Print a value as JSON, on one line.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
+    line(serde_json::to_string(value)?);
     Ok(())
 }
 
@@ -35,7 +37,7 @@ pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     table.add_rows(rows);
-    println!("{table}");
+    line(table.to_string());
 }
 
 /// Something that turns while one waits; it goes when it is dropped. Not where nobody sees it.
@@ -116,7 +118,7 @@ pub(super) fn run(run: &RunView, as_json: bool) -> anyhow::Result<Done> {
 
 /// Print the last line about a run that has ended.
 pub(super) fn run_ended(run: &RunView, text: &str) -> Done {
-    println!("{text}");
+    line(text);
     done(run)
 }
 
@@ -126,22 +128,31 @@ fn done(run: &RunView) -> Done {
 }
 
 fn describe(run: &RunView) {
-    println!("run       {}", run.run_id);
-    println!("workflow  {} (component {}, version {})", run.workflow, run.component, run.version);
-    println!("state     {}", run.state.as_str());
-    println!("started   {}", time(run.started_at));
+    line(format!("run       {}", run.run_id));
+    line(format!("workflow  {} (component {}, version {})", run.workflow, run.component, run.version));
+    line(format!("state     {}", run.state.as_str()));
+    line(format!("started   {}", time(run.started_at)));
     if let Some(closed_at) = run.closed_at {
-        println!("ended     {} (after {} ms)", time(closed_at), closed_at.since(run.started_at).as_millis());
+        line(format!("ended     {} (after {} ms)", time(closed_at), closed_at.since(run.started_at).as_millis()));
     }
-    println!("events    {}", run.events);
+    if let Some(deadline_at) = run.deadline_at {
+        line(format!("deadline  {}", time(deadline_at)));
+    }
+    if let Some(parent) = &run.parent_run_id {
+        line(format!("parent    {parent}"));
+    }
+    if run.generation > 0 {
+        line(format!("continued as new {} times", run.generation));
+    }
+    line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
-        println!("wakes     {}", time(wake_at));
+        line(format!("wakes     {}", time(wake_at)));
     }
     let documents =
         [("waits for", &run.open_calls), ("result", &run.result), ("failure", &run.failure), ("report", &run.report)];
     for (what, document) in documents {
         if let Some(document) = document {
-            println!("{what:9} {}", pretty(document));
+            line(format!("{what:9} {}", pretty(document)));
         }
     }
 }

@@ -75,14 +75,14 @@ pub enum AskError {
 impl Replay {
     /// At the beginning of a history; at most `open_max` calls may be open at once.
     pub fn new(origin: Origin, open_max: usize) -> Self {
-        let Origin { seq, call, at, .. } = origin;
+        let Origin { seq, call, at, told, .. } = origin;
         Self {
             next_call: call,
             next_seq: seq,
             now: at,
             open: BTreeMap::new(),
             open_max,
-            cancel_requested: None,
+            cancel_requested: told,
             stop_at: None,
         }
     }

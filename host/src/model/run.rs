@@ -45,12 +45,14 @@ pub struct Origin {
     pub call: CallId,
     /// The run's own time then.
     pub at: Timestamp,
+    /// Whether it had been told to stop by then, and why: it is told once.
+    pub told: Option<CancelReason>,
 }
 
 impl Origin {
     /// Of a run that has just been accepted.
     pub fn new(started_at: Timestamp) -> Self {
-        Self { generation: 0, seq: 0, call: 0, at: started_at }
+        Self { generation: 0, seq: 0, call: 0, at: started_at, told: None }
     }
 }
 

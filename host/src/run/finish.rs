@@ -33,7 +33,7 @@ impl Activation {
         let before = self.info.origin;
         let replay = &self.guest().run().replay;
         let (seq, call, at) = (replay.next_seq(), replay.next_call(), replay.now());
-        let origin = Origin { generation: before.generation + 1, seq, call, at };
+        let origin = Origin { generation: before.generation + 1, seq, call, at, told: replay.cancel_requested() };
         self.writer.commit(vec![Record::Continue(origin, input.clone())]).await?;
         let info = RunInfo { origin, ..(*self.info).clone() };
         // It enters when this activation has left.

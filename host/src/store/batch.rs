@@ -140,7 +140,7 @@ columns! {
     Releases { runs: Uuid, calls: i32 }
     Answers { runs: Uuid, calls: i32, failed: bool, answers: Vec<u8> }
     Discards { runs: Uuid, inbox: i64 }
-    Continuations { runs: Uuid, generations: i32, seqs: i32, calls: i32, inputs: Vec<u8>, ats: Time }
+    Continuations { runs: Uuid, generations: i32, seqs: i32, calls: i32, inputs: Vec<u8>, ats: Time, told: Option<String> }
     Ends { runs: Uuid, states: i16, results: Vec<u8> }
     Parks { runs: Uuid, wake_ats: Option<Time>, signals: String, updates: String, strikes: i16, open_calls: Vec<u8> }
 }
@@ -307,6 +307,7 @@ impl Batch {
         columns.calls.push(int(origin.call));
         columns.inputs.push(input.as_bytes().to_vec());
         columns.ats.push(origin.at.into());
+        columns.told.push(origin.told.map(|reason| reason.as_str().to_owned()));
     }
 
     fn add_park(&mut self, run_id: RunId, park: &Park) {
@@ -327,7 +328,7 @@ impl Batch {
             "SELECT run_id, verdict FROM commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
              $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, \
              $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, \
-             $58, $59, $60, $61, $62)",
+             $58, $59, $60, $61, $62, $63)",
         );
         let call = call.bind(lease.host_id.0).bind(lease.epoch);
         let call = call.bind(events.runs).bind(events.seqs).bind(events.kinds).bind(events.calls).bind(events.names);
@@ -345,6 +346,7 @@ impl Batch {
         let call = call.bind(discards.runs).bind(discards.inbox);
         let call = call.bind(continuations.runs).bind(continuations.generations).bind(continuations.seqs);
         let call = call.bind(continuations.calls).bind(continuations.inputs).bind(continuations.ats);
+        let call = call.bind(continuations.told);
         let call = call.bind(ends.runs).bind(ends.states).bind(ends.results);
         let call = call.bind(parks.runs).bind(parks.wake_ats).bind(parks.signals).bind(parks.updates);
         let call = call.bind(parks.strikes).bind(parks.open_calls);

@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
 
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
+use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
 
 /// A run that this host now owns.
 #[derive(Clone, Debug)]
@@ -54,6 +54,7 @@ struct ClaimedRow {
     first_seq: i32,
     first_call: i32,
     continued_at: Option<DateTime<Utc>>,
+    told: Option<String>,
     strikes: i16,
 }
 
@@ -136,6 +137,7 @@ impl TryFrom<ClaimedRow> for Claimed {
             seq: row.first_seq.unsigned_abs(),
             call: row.first_call.unsigned_abs(),
             at: row.continued_at.map_or(started_at, Into::into),
+            told: row.told.as_deref().and_then(CancelReason::named),
         };
         let info = RunInfo {
             run_id: RunId(row.run_id),

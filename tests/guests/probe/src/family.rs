@@ -81,3 +81,20 @@ async fn careful_parent() -> Result<Vec<String>> {
     publish("seen", &seen);
     Ok(seen)
 }
+
+/// A child, signals to a child and back, a new beginning, an update: everything that goes from run to run, in one run.
+#[windlass::workflow]
+async fn relay(mut seen: Vec<u64>) -> Result<Vec<u64>> {
+    if seen.is_empty() {
+        seen.push(child::<u64>("twice", &4).await?);
+        let mut pong = child::<()>("pong", &windlass::run::current().run_id);
+        send_signal(pong.run_id()?, "ball", &seen[0]).await?;
+        seen.push(signal::<u64>("ball").await?);
+        pong.await?;
+        return windlass::continue_as_new(&seen).await;
+    }
+    let add = windlass::update::<u64>("add").await;
+    seen.push(crate::double(*add).await?);
+    add.answer(&seen)?;
+    Ok(seen)
+}

@@ -1,6 +1,6 @@
 //! Steps that take their time, and runs that are out of it.
 
-use windlass::{Failure, Result, cancellable, heartbeat, shield, signal, sleep, step};
+use windlass::{Failure, Result, cancellable, heartbeat, run, shield, signal, sleep, step};
 
 use crate::ms;
 
@@ -56,5 +56,19 @@ async fn cleans_up() -> Result<u64> {
             .await?;
             Err(failure)
         }
+    }
+}
+
+/// Waits to be told to stop, and then begins again as often as it likes.
+#[windlass::workflow]
+async fn goes_on(left: u32) -> Result<String> {
+    if run::current().generation == 0 {
+        let waited = cancellable(signal::<()>("never")).await;
+        assert!(waited.is_err());
+    }
+    sleep(ms(30)).await;
+    match left {
+        0 => Ok("told once".to_owned()),
+        left => windlass::continue_as_new(&(left - 1)).await,
     }
 }
