@@ -216,6 +216,28 @@ fn codes_of_the_database_are_listed_and_have_a_variant() {
 }
 
 #[test]
+fn every_promise_names_tests_that_are_there() {
+    let semantics = fs::read_to_string(repository().join("docs/semantics.md")).expect("the promises");
+    let sources = files(&["rs"]);
+    let mut offences = Vec::new();
+    let promises = semantics.split("\n- ").skip(1).map(|rest| rest.split("\n\n").next().unwrap_or_default());
+    for promise in promises {
+        let named: Vec<_> = promise.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs:")).collect();
+        if named.is_empty() {
+            offences.push(format!("no test: {promise}"));
+        }
+        for (file, test) in named {
+            let (file, test) = (format!("tests/{file}.rs"), format!("fn {}()", test.trim()));
+            if !sources.iter().any(|(path, text)| path.ends_with(&file) && text.contains(&test)) {
+                offences.push(format!("{file} has no {test}"));
+            }
+        }
+    }
+    assert!(semantics.matches("\n- ").count() > 30);
+    assert_none(offences);
+}
+
+#[test]
 fn every_error_code_is_in_the_list_of_error_codes() {
     let list = fs::read_to_string(repository().join("docs/errors.md")).expect("a list");
     let makers = [

@@ -43,7 +43,7 @@ impl<W: 'static, S: 'static> Sandbox<W, S> {
         Self { engines, limits, cache, workflow_linker, step_linker }
     }
 
-    /// All stages of an inspection but the manifest: those of [`inspect`], then compiling (`compile-failed`) and linking
+    /// All stages of an inspection but the manifest: those of [`inspect()`], then compiling (`compile-failed`) and linking
     /// (`unknown-import`, `import-mismatch`).
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled<W, S>, Rejection> {
         let (workflow, step) = self.code(bytes)?;
