@@ -270,3 +270,32 @@ async fn list_is_a_table_or_json() {
     });
     assert_eq!(ran(&["list", "--state", "sleepy"]).await.code, Some(2));
 }
+
+#[tokio::test]
+async fn a_history_is_replayed_against_a_component() {
+    let host = shared().await;
+    let run = host.api.start("steps", json!(5)).await;
+    host.api.end(&run).await;
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = folder.join(format!("{run}.json"));
+    let history = ran(&["history", &run, "--json"]).await.stdout;
+    let file = file.to_str().expect("a path");
+    std::fs::write(file, &history).expect("written");
+    let (probe, hello) = (guest("probe"), guest("hello"));
+    let replayed = ran(&["replay", file, probe.to_str().expect("a path")]).await;
+    insta::assert_snapshot!(show(&replayed), @"
+    exit code 0
+    5 events, completed
+    ");
+    // Another program: as if the third step had been asked with another number.
+    std::fs::write(file, history.replace("\"name\":\"double\",\"input\":2,", "\"name\":\"double\",\"input\":7,"))
+        .expect("written");
+    let diverged = ran(&["replay", file, probe.to_str().expect("a path")]).await;
+    insta::assert_snapshot!(show(&diverged), @"
+    exit code 1
+    5 events, diverged: event 2 of its history answers call 2, the step `double`, with another input than this time
+    ");
+    let without = ran(&["replay", file, hello.to_str().expect("a path")]).await;
+    assert_eq!(without.code, Some(1), "{}", show(&without));
+    std::fs::remove_file(file).expect("removed");
+}

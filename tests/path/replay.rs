@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use tokio_util::sync::CancellationToken;
-use windlass_host::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, RunState, Seed};
-use windlass_host::run::{Guest, Programs, Progress, build_sandbox};
+use windlass_host::model::{Namespace, Payload, RunId, RunState};
+use windlass_host::run::{Programs, Progress, build_sandbox, replay};
 use windlass_host::sandbox::Limits;
+use windlass_host::store::Claimed;
 
 use crate::harness::api::document;
 use crate::harness::database::Database;
@@ -20,43 +20,15 @@ async fn again(database: &Database, run: &str) -> (Progress, usize) {
     on_own_threads(move || async move {
         let store = database.store().await;
         let namespace = Namespace::new("default").expect("a namespace");
-        let summary = store.get_run(&namespace, run_id).await.expect("read").expect("a run");
-        let component = Name::new(&summary.component).expect("a name");
-        let programs =
-            Programs::new(store.clone(), Arc::new(build_sandbox(Limits::default(), None).expect("a sandbox")));
-        let program = programs.get(&namespace, &component, summary.version).await.expect("a program");
-        let seed: Vec<u8> = sqlx::query_scalar("SELECT seed FROM runs WHERE run_id = $1")
-            .bind(run_id.0)
-            .fetch_one(&mut database.session().await)
-            .await
-            .expect("a seed");
-        let info = Arc::new(RunInfo {
-            run_id,
-            namespace,
-            workflow: Name::new(&summary.workflow).expect("a name"),
-            component,
-            version: summary.version,
-            started_at: summary.started_at,
-            seed: Seed(seed.try_into().expect("16 bytes")),
-            durability: Durability::Output,
-            deadline: None,
-            parent: None,
-            origin: Origin::new(summary.started_at),
-        });
+        let Claimed { info, input, .. } = store.recorded_run(&namespace, run_id).await.expect("read").expect("a run");
+        let limits = Arc::new(Limits::default());
+        let sandbox = Arc::new(build_sandbox(Limits::default(), None).expect("a sandbox"));
+        let programs = Programs::new(store.clone(), sandbox);
+        let program = programs.get(&info.namespace, &info.component, info.version).await.expect("a program");
         let events = store.history(run_id, 0, 100_000).await.expect("a history");
         let count = events.len();
-        let time = Arc::new(|| panic!("a replay needs no clock"));
-        let limits = Arc::new(Limits::default());
-        let mut guest =
-            Guest::new(&program.code, limits, CancellationToken::new(), info.clone(), time).expect("a guest");
-        guest.context().add_recorded(events, true);
         let progress = tokio::task::spawn_blocking(move || {
-            let mut progress = guest.turn(&info, &summary.input).expect("no divergence");
-            while guest.run().has_news() {
-                progress = guest.turn(&info, &summary.input).expect("no divergence");
-            }
-            assert!(guest.run().effects.events.is_empty(), "nothing happens for the first time");
-            progress
+            replay(&program.code, &limits, info, &input, events).expect("no divergence")
         });
         (progress.await.expect("no panic"), count)
     })
@@ -117,6 +89,26 @@ async fn a_guest_that_asks_another_step_is_quarantined_with_both() {
         "{report}"
     );
     insta::assert_snapshot!(report["message"].as_str().expect("a message"), @"the guest asked something other than its history says: event 0 of its history answers call 0, the step `other`, which this time is the step `double`. A workflow must do the same whenever it sees the same events: what varies belongs in a step");
+}
+
+/// Another result type of a step: nothing that the guest could ask shows it.
+#[tokio::test]
+async fn a_result_of_another_type_is_quarantined_and_does_not_end_the_run() {
+    let host = forgetful().await;
+    let run = host.api.start("one_of_each", Value::Null).await;
+    host.api.wait_for_events(&run, 3).await;
+    host.api.wait_for_state(&run, RunState::Waiting).await;
+    let change = format!(
+        "WITH changed AS (UPDATE events SET outcome = '\"x\"' WHERE seq = 0 AND run_id = '{run}' RETURNING 1)
+                          SELECT count(*) FROM changed"
+    );
+    assert_eq!(host.database.count(&change).await, 1);
+    host.api.signal(&run, "go", json!(1)).await;
+    let ended = host.api.end(&run).await;
+    assert_eq!(ended.state, RunState::Quarantined);
+    let report = document(&ended);
+    assert_eq!(report["code"], "guest-panic");
+    assert!(report["last_error"].as_str().expect("a message").contains("of another type"), "{report}");
 }
 
 #[tokio::test]

@@ -108,6 +108,18 @@ fn fires(_: &Sql, _: Uuid) -> String {
     "SELECT fire_timers(10)".to_owned()
 }
 
+/// The run's host delivers the first signal that is there: what it reads, it takes.
+fn delivers(sql: &Sql, run: Uuid) -> String {
+    let nothing = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 7 + 3);
+    let parks = "'{}', '{}', '{}', '{}', '{}', '{}'";
+    format!(
+        "WITH letter AS (SELECT id FROM inbox WHERE run_id = '{run}' AND kind = 0 ORDER BY id LIMIT 1)
+         SELECT commit_batch('{}', 1, '{{{run}}}', '{{0}}', '{{2}}', '{{0}}', '{{go}}', ARRAY['null'::bytea], '{{0}}', '{{f}}',
+             ARRAY['1'::bytea], '{{2026-01-01}}', '{{2026-01-02}}', ARRAY[letter.id], {nothing} {parks}) FROM letter",
+        sql.host
+    )
+}
+
 fn claims(sql: &Sql, _: Uuid) -> String {
     format!("SELECT count(*) FROM claim('{}', 1, 0::smallint, 10)", sql.host)
 }
@@ -163,12 +175,13 @@ async fn check(sql: &mut Sql, run: Uuid, sent: i64, what: &str) {
         "SELECT (SELECT count(*) FROM ready WHERE run_id = '{run}') AS ready,
                 (SELECT count(*) FROM owned WHERE run_id = '{run}') AS owned,
                 (SELECT count(*) FROM parked WHERE run_id = '{run}') AS parked,
-                (SELECT count(*) FROM inbox WHERE run_id = '{run}') AS letters"
+                (SELECT count(*) FROM inbox WHERE run_id = '{run}') AS letters,
+                (SELECT count(*) FROM events WHERE run_id = '{run}') AS delivered"
     );
     let state = sql.value(&query).await;
     let number = |name: &str| state[name].as_i64().expect("a number");
     assert_eq!(number("ready") + number("owned") + number("parked"), 1, "{what}: the run is in one place: {state}");
-    assert_eq!(number("letters"), sent, "{what}: no letter is lost or doubled: {state}");
+    assert_eq!(number("letters") + number("delivered"), sent, "{what}: no letter is lost or doubled: {state}");
     assert!(number("letters") == 0 || number("parked") == 0, "{what}: it sleeps on a letter: {state}");
 }
 
@@ -183,6 +196,13 @@ async fn end(sql: &mut Sql, run: Uuid) {
 async fn a_run_that_parks_while_signals_and_a_request_to_stop_come() {
     meet(Place::Owned, &[parks, sends]).await;
     meet(Place::Owned, &[parks, sends_once, sends_once]).await;
+}
+
+#[tokio::test]
+async fn a_run_that_takes_one_signal_while_another_comes_and_then_parks() {
+    meet(Place::Owned, &[delivers, sends]).await;
+    meet(Place::Owned, &[sends, delivers, sends]).await;
+    meet(Place::Owned, &[sends, delivers, parks]).await;
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ pub use child::{Child, child};
 pub use clock::now;
 pub use failure::{Failure, Result};
 pub use futures_util::future::{join_all, try_join_all};
+pub use futures_util::stream::{FuturesUnordered, StreamExt};
 pub use futures_util::{join, try_join};
 pub use race::{Either, race};
 pub use random::{random, random_bytes, uuid};

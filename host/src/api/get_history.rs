@@ -7,9 +7,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Problem;
 use super::extract::{Path, Query};
 use super::view::{AttemptView, EventView};
+use super::{Problem, RecordedRun};
 use crate::model::{Namespace, RunId};
 use crate::worker::Host;
 
@@ -36,6 +36,9 @@ fn limit_default() -> u32 {
 /// A part of a run's history.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct History {
+    /// What the run was started with, or has last continued as new with: with the first part.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<RecordedRun>,
     /// In the order in which they were delivered to the guest.
     pub events: Vec<EventView>,
     /// Attempts of its steps that failed, or that have been running for long.
@@ -62,14 +65,13 @@ pub(super) async fn get_history(
     Query(Parameters { first, limit }): Query<Parameters>,
 ) -> Result<Json<History>, Problem> {
     let store = &host.store;
-    if store.get_run(&namespace, run_id).await?.is_none() {
-        return Err(Problem::no_such_run());
-    }
+    let run = store.recorded_run(&namespace, run_id).await?.ok_or_else(Problem::no_such_run)?;
     let limit = limit.clamp(1, LIMIT_MAX);
     let events = store.history(run_id, first, limit).await?;
     let next = events.last().filter(|_| events.len() == limit as usize).map(|event| event.seq + 1);
     let attempts = store.attempts(run_id, None).await?;
     Ok(Json(History {
+        run: (first == 0).then(|| run.into()),
         events: events.into_iter().map(Into::into).collect(),
         attempts: attempts.into_iter().map(Into::into).collect(),
         next,

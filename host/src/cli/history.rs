@@ -26,14 +26,16 @@ impl History {
         let mut events = Vec::new();
         let mut first = Some(0);
         let mut attempts = Vec::new();
+        let mut run = None;
         while let Some(number) = first {
             let part: api::History = client.get(&format!("/runs/{}/history?first={number}", self.run)).await?;
             events.extend(part.events);
+            run = run.or(part.run);
             attempts = part.attempts;
             first = part.next;
         }
         if client.json {
-            output::json(&api::History { events, attempts, next: None })?;
+            output::json(&api::History { run, events, attempts, next: None })?;
             return Ok(Done::Well);
         }
         output::table(&output::EVENT_HEADINGS, events.iter().map(output::event_cells));

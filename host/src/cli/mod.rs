@@ -14,6 +14,7 @@ mod host_options;
 mod list;
 mod logs;
 mod output;
+mod replay;
 mod serve;
 mod signal;
 mod start;
@@ -68,6 +69,8 @@ enum Command {
     History(history::History),
     /// Show what a run has logged
     Logs(logs::Logs),
+    /// Deliver the history of a run to a component, here and with no host: would the run survive it?
+    Replay(replay::Replay),
     /// Send a signal to a run
     Signal(signal::Signal),
     /// Ask a run for something, and print the answer of its workflow
@@ -118,6 +121,7 @@ impl Cli {
             Command::List(list) => list.run(&client()?).await,
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
+            Command::Replay(replay) => replay.run(json).await,
             Command::Signal(signal) => signal.run(&client()?).await,
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,

@@ -71,6 +71,20 @@ impl Store {
         rows.into_iter().map(Claimed::try_from).collect()
     }
 
+    /// A run of a namespace, as whoever is at it must know it; `None` if there is no such.
+    pub async fn recorded_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<Claimed>> {
+        let row: Option<ClaimedRow> = sqlx::query_as(
+            "SELECT c.* FROM runs r CROSS JOIN LATERAL as_claimed(r, 0::smallint) c \
+             WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .bind(&**namespace)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(Claimed::try_from).transpose()
+    }
+
     /// Runs that this host owns for longer than `age` and that are not among those that it knew when it asked.
     pub async fn orphans(&self, lease: &Lease, known: &[RunId], age: Duration) -> Result<Vec<Claimed>> {
         let known: Vec<_> = known.iter().map(|run_id| run_id.0).collect();
