@@ -77,3 +77,38 @@ impl Drop for Call {
         }
     }
 }
+
+/// A call that is made when it is first polled, with an input that was written before.
+pub(crate) enum Lazy {
+    New(Result<Vec<u8>>),
+    Open(Call),
+    Done,
+}
+
+impl Lazy {
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self, Self::New(_))
+    }
+
+    /// Make the call, if it was not made. `None`: its result was taken.
+    pub(crate) fn start(&mut self, make: impl FnOnce(&[u8]) -> u32) -> Result<Option<&mut Call>> {
+        if let Self::New(input) = self {
+            // Whoever was not told of an input that JSON cannot say when it was started is told when it waits.
+            *self = Self::Open(Call::new(make(input.as_deref().map_err(|failure| failure.clone())?)));
+        }
+        Ok(if let Self::Open(call) = self { Some(call) } else { None })
+    }
+
+    /// Towards the result of the call, which `what` is about.
+    pub(crate) fn poll(
+        &mut self,
+        context: &Context<'_>,
+        what: &str,
+        make: impl FnOnce(&[u8]) -> u32,
+    ) -> Poll<Result<Vec<u8>>> {
+        let Some(call) = self.start(make)? else { panic!("`{what}` was polled after its result was taken") };
+        let Poll::Ready(result) = call.poll(context) else { return Poll::Pending };
+        *self = Self::Done;
+        Poll::Ready(result)
+    }
+}

@@ -28,7 +28,7 @@ use crate::{Result, call, host, payload};
 /// ```
 pub fn child<T>(workflow: impl Into<String>, input: &impl Serialize) -> Child<T> {
     let options = Options { parent_close: ParentClose::Cancel, detached: false };
-    Child { workflow: workflow.into(), options, state: State::New(payload::encode(input)), result: PhantomData }
+    Child { workflow: workflow.into(), options, call: call::Lazy::New(payload::encode(input)), result: PhantomData }
 }
 
 /// Returned by [`child`]: await it for the child's result. Nothing happens before it is first polled or asked for its id.
@@ -36,14 +36,8 @@ pub fn child<T>(workflow: impl Into<String>, input: &impl Serialize) -> Child<T>
 pub struct Child<T> {
     workflow: String,
     options: Options,
-    state: State,
+    call: call::Lazy,
     result: PhantomData<fn() -> T>,
-}
-
-enum State {
-    New(Result<Vec<u8>>),
-    Open(call::Call),
-    Done,
 }
 
 impl<T> Child<T> {
@@ -82,10 +76,10 @@ impl<T> Child<T> {
     /// }
     /// ```
     pub fn run_id(&mut self) -> Result<String> {
-        self.start()?;
-        match &self.state {
-            State::Open(call) => Ok(host::child::run_id(call.id())),
-            _ => panic!("the child `{}` was asked for its id after its result was taken", self.workflow),
+        let Self { workflow, options, call, .. } = self;
+        match call.start(|input| host::child::start(workflow, input, *options))? {
+            Some(call) => Ok(host::child::run_id(call.id())),
+            None => panic!("the child `{workflow}` was asked for its id after its result was taken"),
         }
     }
 
@@ -113,33 +107,12 @@ impl<T> Child<T> {
     /// How a child hangs together with its parent is settled when it is started.
     fn check_new(&self, method: &str) {
         let workflow = &self.workflow;
-        assert!(matches!(self.state, State::New(_)), "the child `{workflow}` was started before `{method}` was called");
+        assert!(self.call.is_new(), "the child `{workflow}` was started before `{method}` was called");
     }
 
-    fn start(&mut self) -> Result<()> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::New(Ok(input)) => {
-                let call = host::child::start(&self.workflow, &input, self.options);
-                self.state = State::Open(call::Call::new(call));
-            }
-            State::New(Err(failure)) => {
-                // Whoever was not told when it asked for the id is told when it waits.
-                self.state = State::New(Err(failure.clone()));
-                return Err(failure);
-            }
-            state => self.state = state,
-        }
-        Ok(())
-    }
-
-    fn poll_payload(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>>> {
-        self.start()?;
-        let State::Open(call) = &mut self.state else {
-            panic!("the child `{}` was polled after its result was taken", self.workflow)
-        };
-        let Poll::Ready(result) = call.poll(context) else { return Poll::Pending };
-        self.state = State::Done;
-        Poll::Ready(result)
+    fn poll_payload(&mut self, context: &Context<'_>) -> Poll<Result<Vec<u8>>> {
+        let Self { workflow, options, call, .. } = self;
+        call.poll(context, workflow, |input| host::child::start(workflow, input, *options))
     }
 }
 

@@ -74,35 +74,23 @@ impl<T: DeserializeOwned> Signal<T> {
 /// }
 /// ```
 pub fn send_signal(run_id: impl Into<String>, name: impl Into<String>, payload: &impl Serialize) -> SendSignal {
-    SendSignal { state: Sending::New(run_id.into(), name.into(), payload::encode(payload)) }
+    SendSignal { run_id: run_id.into(), name: name.into(), call: call::Lazy::New(payload::encode(payload)) }
 }
 
 /// Returned by [`send_signal`]. Nothing is sent before it is first polled; dropped afterwards, it may or may not be.
 #[must_use = "a signal is sent when it is awaited"]
 pub struct SendSignal {
-    state: Sending,
-}
-
-enum Sending {
-    New(String, String, Result<Vec<u8>>),
-    Open(call::Call),
-    Done,
+    run_id: String,
+    name: String,
+    call: call::Lazy,
 }
 
 impl Future for SendSignal {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut call = match std::mem::replace(&mut self.state, Sending::Done) {
-            Sending::New(run_id, name, payload) => call::Call::new(host::signal::send(&run_id, &name, &payload?)),
-            Sending::Open(call) => call,
-            Sending::Done => panic!("a signal was polled after it was sent"),
-        };
-        let Poll::Ready(outcome) = call.poll(context) else {
-            self.state = Sending::Open(call);
-            return Poll::Pending;
-        };
-        Poll::Ready(outcome.map(|_null| ()))
+        let Self { run_id, name, call } = &mut *self;
+        call.poll(context, name, |payload| host::signal::send(run_id, name, payload)).map_ok(|_null| ())
     }
 }
 

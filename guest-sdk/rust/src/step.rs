@@ -84,14 +84,8 @@ impl Default for RetryPolicy {
 pub struct StepCall<T> {
     name: &'static str,
     options: step::Options,
-    state: State,
+    call: call::Lazy,
     result: PhantomData<fn() -> T>,
-}
-
-enum State {
-    New(Result<Vec<u8>>),
-    Open(call::Call),
-    Done,
 }
 
 impl<T> StepCall<T> {
@@ -99,7 +93,7 @@ impl<T> StepCall<T> {
     #[doc(hidden)]
     pub fn new(name: &'static str, input: &impl Serialize) -> Self {
         let options = step::Options { retry: None, timeout: None, total_timeout: None };
-        Self { name, options, state: State::New(payload::encode(input)), result: PhantomData }
+        Self { name, options, call: call::Lazy::New(payload::encode(input)), result: PhantomData }
     }
 
     /// Of the step.
@@ -130,29 +124,14 @@ impl<T: DeserializeOwned> Future for StepCall<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        loop {
-            match std::mem::replace(&mut this.state, State::Done) {
-                State::New(Ok(input)) => {
-                    this.state = State::Open(call::Call::new(host::step::run(this.name, &input, this.options)));
-                }
-                State::New(Err(failure)) => return Poll::Ready(Err(failure)),
-                State::Open(mut call) => {
-                    let Poll::Ready(result) = call.poll(context) else {
-                        this.state = State::Open(call);
-                        return Poll::Pending;
-                    };
-                    return Poll::Ready(result.map(|payload| {
-                        // Both ends are of one component: it was another type when the result was recorded. A bug, and not
-                        // a failure that would end the run for good.
-                        payload::decode(this.name, &payload).unwrap_or_else(|failure| {
-                            panic!("the recorded result of the step is of another type: {}", failure.message)
-                        })
-                    }));
-                }
-                State::Done => panic!("the step `{}` was polled after its result was taken", this.name),
-            }
-        }
+        let Self { name, options, call, .. } = &mut *self;
+        call.poll(context, name, |input| host::step::run(name, input, *options)).map_ok(|payload| {
+            // Both ends are of one component: it was another type when the result was recorded. A bug, and not a failure that
+            // would end the run for good.
+            payload::decode(name, &payload).unwrap_or_else(|failure| {
+                panic!("the recorded result of the step is of another type: {}", failure.message)
+            })
+        })
     }
 }
 
