@@ -4,5 +4,6 @@ mod database_gone;
 mod families;
 mod kills;
 mod limits;
+mod stopping;
 mod two_hosts;
 mod zombie;

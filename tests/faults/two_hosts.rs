@@ -102,3 +102,44 @@ async fn parents_and_children_are_at_home_on_any_host() {
         assert_eq!(database.count(&format!("SELECT count(*) FROM {rows}")).await, count, "{rows}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_is_answered_whichever_host_it_was_sent_to() {
+    let database = Database::new().await;
+    let hosts = [HostProcess::serve(&database, &[]).await, HostProcess::serve(&database, &[]).await];
+    hosts[0].api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let run = hosts[0].api.start("counter", json!(10)).await;
+    for number in 1..=10 {
+        let path = format!("/runs/{run}/updates/add?wait=20s");
+        let answer = hosts[number % 2].api.request(reqwest::Method::POST, &path, "1").await;
+        let answer: serde_json::Value = answer.json().await.expect("JSON");
+        assert_eq!(answer["result"], number, "{answer}");
+    }
+    assert_eq!(hosts[1].api.result(&run).await, json!(10));
+}
+
+/// A host that has kept a guest in memory finds that its run has begun again elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_continues_as_new_to_and_fro_between_hosts() {
+    let database = Database::new().await;
+    let options = ["--park-after", "0s"];
+    let hosts = [HostProcess::serve(&database, &options).await, HostProcess::serve(&database, &options).await];
+    hosts[0].api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        let lap = json!({ "left": 6, "sum": 0, "random": [], "lengths": [] });
+        runs.push(hosts[0].api.start("laps", lap).await);
+    }
+    for item in 1..=12 {
+        for run in &runs {
+            hosts[item % 2].api.wait_for_state(run, RunState::Waiting).await;
+            assert!(hosts[item % 2].api.signal(run, "item", json!(item)).await.status().is_success());
+        }
+        for run in &runs {
+            hosts[0].api.wait_for_events(run, item as u32).await;
+        }
+    }
+    for run in &runs {
+        assert_eq!(hosts[1].api.result(run).await, json!([78, 6, [2, 2, 2, 2, 2, 2]]));
+    }
+}

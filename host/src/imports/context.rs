@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::history::{Delivery, Replay};
 use crate::model::{
-    Ask, Call, CallId, Durability, Event, EventKind, Level, Name, Outcome, Payload, RunInfo, Seed, Timestamp,
+    Ask, Call, CallId, Durability, Event, EventKind, Level, Name, Origin, Outcome, Payload, RunInfo, Seed, Timestamp,
 };
 use crate::sandbox::{Http, Limiter, Limits, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
 
@@ -108,6 +108,11 @@ impl WorkflowContext {
     pub fn run(&mut self) -> Result<&mut RunContext, Violation> {
         let message = "`describe` is about the component: there is no run whose clock, calls or state it could use";
         self.run.as_mut().ok_or_else(|| Violation::new("no-run", message))
+    }
+
+    /// Where the history of its run begins; none if it has no run.
+    pub fn origin(&self) -> Option<Origin> {
+        self.run.as_ref().map(|run| run.info.origin)
     }
 
     /// The guest asks: the call gets its number.

@@ -9,7 +9,7 @@ use super::program::Code;
 use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
-use crate::model::{Failure, Manifest, Payload, RunInfo};
+use crate::model::{Failure, Manifest, Origin, Payload, RunInfo};
 use crate::sandbox::{Crash, Limits, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
@@ -142,6 +142,11 @@ impl Guest {
     /// All of its store's data.
     pub fn context(&mut self) -> &mut WorkflowContext {
         self.store.data_mut()
+    }
+
+    /// Where the history that it replays begins; none if it has no run.
+    pub fn origin(&self) -> Option<Origin> {
+        self.store.data().origin()
     }
 
     /// Bytes of memory that the instance holds.

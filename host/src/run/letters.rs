@@ -1,6 +1,6 @@
 //! Which letter goes to which call. Pure.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use crate::history::Delivery;
 use crate::model::{CallId, CancelReason, Name, Outcome, Payload};
@@ -25,19 +25,19 @@ pub(super) struct Letters {
 pub(super) struct Mailbox {
     letters: BTreeMap<Name, VecDeque<(i64, Payload)>>,
     receivers: BTreeMap<Name, VecDeque<CallId>>,
-    /// Whether anything is new since letters were last matched with receivers.
-    is_new: bool,
+    /// The names with anything new since letters were last matched with receivers: thousands may wait, and few have mail.
+    changed: BTreeSet<Name>,
 }
 
 impl Mailbox {
     fn add(&mut self, id: i64, name: Name, payload: Payload) {
-        self.is_new = true;
+        self.changed.insert(name.clone());
         self.letters.entry(name).or_default().push_back((id, payload));
     }
 
     /// A call waits for one.
     pub(super) fn receive(&mut self, name: Name, call: CallId) {
-        self.is_new = true;
+        self.changed.insert(name.clone());
         self.receivers.entry(name).or_default().push_back(call);
     }
 
@@ -50,25 +50,28 @@ impl Mailbox {
             let letters = self.letters.entry(name.clone()).or_default();
             let place = letters.iter().position(|(other, _)| *other > id).unwrap_or(letters.len());
             letters.insert(place, (id, payload));
-            self.is_new = true;
+            self.changed.insert(name.clone());
         }
     }
 
     fn take(&mut self, deliveries: &mut Vec<Delivery>) {
-        if !std::mem::take(&mut self.is_new) {
-            return;
-        }
-        for (name, receivers) in &mut self.receivers {
-            let Some(letters) = self.letters.get_mut(name) else { continue };
+        for name in std::mem::take(&mut self.changed) {
+            let (Some(receivers), Some(letters)) = (self.receivers.get_mut(&name), self.letters.get_mut(&name)) else {
+                continue;
+            };
             while let (Some(&call), Some((id, payload))) = (receivers.front(), letters.front().cloned()) {
                 receivers.pop_front();
                 letters.pop_front();
                 let outcome = Outcome::Ok(payload);
                 deliveries.push(Delivery::Completed { call, outcome, attempt: 0, inbox: Some(id) });
             }
+            if receivers.is_empty() {
+                self.receivers.remove(&name);
+            }
+            if self.letters.get(&name).is_some_and(VecDeque::is_empty) {
+                self.letters.remove(&name);
+            }
         }
-        self.receivers.retain(|_, receivers| !receivers.is_empty());
-        self.letters.retain(|_, letters| !letters.is_empty());
     }
 
     /// The names that calls wait for.

@@ -22,14 +22,16 @@ impl Activation {
     /// An instance with its history, or the first part of it: the one that stayed in memory, which lacks only what other
     /// hosts have added, or a new one.
     pub(super) async fn prepare_guest(&mut self) -> Result<(), Interruption> {
-        let guest = match self.runner.residents.take(self.info.run_id) {
+        let origin = self.info.origin;
+        // One of an earlier generation is of no use: the run may have continued as new at another host.
+        let resident = self.runner.residents.take(self.info.run_id).filter(|guest| guest.origin() == Some(origin));
+        self.guest = Some(match resident {
             Some(mut guest) => {
                 guest.rejoin(self.end.clone());
                 guest
             }
             None => self.new_guest()?,
-        };
-        self.guest = Some(guest);
+        });
         if self.is_new {
             self.guest().context().add_recorded([], true);
             return Ok(());
