@@ -46,9 +46,9 @@ impl HostProcess {
         let Some(Ok(line)) = line else { panic!("the host ended: {:?}", child.wait()) };
         let serving: Value = serde_json::from_str(&line).expect("JSON");
         let server = serving["api"].as_str().expect("an address").to_owned();
-        let ready = format!("{server}/readyz");
+        let (http, ready) = (http(), format!("{server}/readyz"));
         eventually("the host is ready", async || {
-            http().get(&ready).send().await.is_ok_and(|response| response.status().is_success()).then_some(())
+            http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()).then_some(())
         })
         .await;
         Self { child, api: Api::new(&server), server }
