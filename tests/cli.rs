@@ -299,3 +299,19 @@ async fn a_history_is_replayed_against_a_component() {
     assert_eq!(without.code, Some(1), "{}", show(&without));
     std::fs::remove_file(file).expect("removed");
 }
+
+#[tokio::test]
+async fn a_run_is_started_with_a_signal_followed_and_ended() {
+    let started =
+        ran(&["start", "collect", "--input", "1", "--signal", "item", "--signal-payload", "7", "--wait", "--json"])
+            .await;
+    let run: Value = serde_json::from_str(&started.stdout).expect("JSON");
+    assert_eq!((started.code, &run["result"]), (Some(0), &json!([7])), "{}", show(&started));
+    let chatty = ran(&["start", "chatty", "--input", "200"]).await;
+    let followed = ran(&["logs", "--follow", "--level", "warn", chatty.stdout.trim()]).await;
+    assert!(followed.code == Some(0) && followed.stdout.trim_end().ends_with("complained"), "{}", show(&followed));
+    let forever = ran(&["start", "forever"]).await;
+    let ended = ran(&["terminate", forever.stdout.trim(), "--reason", "enough", "--json"]).await;
+    let run: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!((&run["state"], &run["failure"]["message"]), (&json!("failed"), &json!("enough")), "{}", show(&ended));
+}
