@@ -10,7 +10,7 @@ use super::agenda::Due;
 use super::steps::{AttemptEnd, OpenStep};
 use crate::history::Delivery;
 use crate::model::{CallId, CancelReason, Durability, Failure, Outcome, Payload, Timestamp, code};
-use crate::store::{AttemptRecord, Lost, Record, Source, Verdict};
+use crate::store::{Attempt, Lost, Record, Source, Verdict};
 
 /// What the wait came to.
 pub(super) enum Waited {
@@ -142,7 +142,7 @@ impl Activation {
                 };
                 step.heartbeat = heartbeat.clone().or(step.heartbeat.take());
                 let (failure, ended_at, next_at) = (None, None, None);
-                let record = AttemptRecord { call, attempt, failure, heartbeat, started_at, ended_at, next_at };
+                let record = Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at };
                 Ok(self.writer.append(vec![Record::Attempt(record)]).await?)
             }
             Mail::Sent { call, outcome } => {
@@ -196,7 +196,7 @@ impl Activation {
             None => self.step_failed(call, attempt, failure.clone()),
         }
         let (failure, ended_at) = (Some(failure), Some(now));
-        Record::Attempt(AttemptRecord { call, attempt, failure, heartbeat, started_at, ended_at, next_at })
+        Record::Attempt(Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at })
     }
 
     /// The call has taken too long, all attempts together: what runs is stopped. The last attempt's failure is the cause.

@@ -4,11 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::history::level_code;
+use super::history::{Attempt, level_code};
 use super::{Lease, Result};
 use crate::model::{
-    Ask, CallId, ChildOptions, Event, EventKind, Failure, LogLine, Name, Origin, Outcome, Payload, RunId, Seed,
-    Timestamp,
+    Ask, CallId, ChildOptions, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, Seed, Timestamp,
 };
 
 /// One thing that is written about a run.
@@ -17,7 +16,7 @@ pub enum Record {
     /// Something was delivered to the guest.
     Event(Event),
     /// An attempt of a step failed, or has been running for long.
-    Attempt(AttemptRecord),
+    Attempt(Attempt),
     /// A guest wrote a line.
     Log(Source, LogLine),
     /// The run shows a value.
@@ -36,25 +35,6 @@ pub enum Record {
     Close(CloseState, Payload),
     /// The run waits, and this host lets go of it.
     Park(Park),
-}
-
-/// An attempt that is worth a row.
-#[derive(Clone, Debug)]
-pub struct AttemptRecord {
-    /// Of which call.
-    pub call: CallId,
-    /// Its number.
-    pub attempt: u32,
-    /// Why it failed; none while it runs.
-    pub failure: Option<Failure>,
-    /// What it reported last.
-    pub heartbeat: Option<Payload>,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it failed.
-    pub ended_at: Option<Timestamp>,
-    /// When the next one is due.
-    pub next_at: Option<Timestamp>,
 }
 
 /// A child to be started.
@@ -247,7 +227,7 @@ impl Batch {
         }
     }
 
-    fn add_attempt(&mut self, run_id: RunId, attempt: &AttemptRecord) {
+    fn add_attempt(&mut self, run_id: RunId, attempt: &Attempt) {
         let columns = &mut self.attempts;
         columns.runs.push(run_id.0);
         columns.calls.push(int(attempt.call));

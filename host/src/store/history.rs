@@ -15,7 +15,7 @@ use crate::model::{
     StepOptions, Timestamp,
 };
 
-/// An attempt of a step that left a row.
+/// An attempt of a step that is worth a row: it failed, has been running for long, or has reported something.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Of which call.

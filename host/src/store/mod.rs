@@ -19,7 +19,7 @@ mod writer;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-pub use batch::{AttemptRecord, CloseState, NewChild, Park, Record, Source};
+pub use batch::{CloseState, NewChild, Park, Record, Source};
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::ConnectError;
