@@ -18,7 +18,8 @@ BEGIN
     INSERT INTO ready (shard, run_id, strikes) SELECT w.shard, w.run_id, w.strikes FROM woken w;
     GET DIAGNOSTICS fired = ROW_COUNT;
 
-    SELECT greatest(min(q.wake_at) - clock_timestamp(), interval '0') INTO next_in
+    -- None is none: greatest() would take it for the smaller one.
+    SELECT CASE WHEN min(q.wake_at) IS NOT NULL THEN greatest(min(q.wake_at) - clock_timestamp(), interval '0') END INTO next_in
     FROM generate_series(0, 15) AS n (number)
     CROSS JOIN LATERAL (
         SELECT p.wake_at FROM parked p WHERE p.shard = n.number::smallint AND p.wake_at IS NOT NULL

@@ -14,6 +14,7 @@
 //! | [`model`] | plain data and rules |
 
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod history;
 pub mod imports;

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -96,6 +97,12 @@ pub fn router(host: Arc<Host>, component_bytes: usize) -> Router {
 /// Serve until the host is to stop; requests that are under way then are answered first.
 pub async fn serve(listener: TcpListener, host: Arc<Host>, component_bytes: usize) {
     let stopping = host.stopping().clone();
+    // A small answer leaves at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection answers in its own time");
+        }
+    });
     let serving = axum::serve(listener, router(host, component_bytes));
     if let Err(error) = serving.with_graceful_shutdown(async move { stopping.cancelled().await }).await {
         tracing::error!(%error, "the API has ended");

@@ -4,6 +4,7 @@
 //! for did not complete, or the host ended with an error; 2 the command line is not valid; 3 no host answers; 4 the host
 //! refused.
 
+mod bench;
 mod cancel;
 mod client;
 mod deploy;
@@ -79,6 +80,8 @@ enum Command {
     Cancel(cancel::Cancel),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
+    /// Measure how fast this is on this machine
+    Bench(bench::Bench),
 }
 
 /// What a command comes to, when it does not come to an error.
@@ -126,6 +129,7 @@ impl Cli {
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
             Command::Terminate(terminate) => terminate.run(&client()?).await,
+            Command::Bench(bench) => bench.run(json).await,
         }
     }
 }

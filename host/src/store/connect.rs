@@ -49,6 +49,12 @@ impl Store {
                 // A session that hangs in a transaction holds locks; none of ours should, ever.
                 ("idle_in_transaction_session_timeout", "10s"),
                 ("statement_timeout", "60s"),
+                // Every statement of ours finds its rows by key, however many rows there are and whatever the statistics
+                // say, which come late where tables grow by thousands of rows a second; and it is planned once.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                // It would be tempted by the price of what is off.
+                ("jit", "off"),
             ]);
         let mut connection = PgConnection::connect_with(&options).await.map_err(ConnectError::Unreachable)?;
         check_durability(&mut connection).await?;

@@ -1,0 +1,95 @@
+//! `windlass bench`: how fast this is on this machine, and how close that is to what its database and its engine can do.
+//!
+//! Each file is a workload; each workload is real components, on hosts that are processes of their own, on a real database
+//! with `fsync` on. What they are compared to is measured in the same run.
+
+mod bare;
+mod client;
+mod cpu;
+mod database;
+mod error;
+mod figure;
+mod latency;
+mod loads;
+mod quantiles;
+mod stage;
+mod throughput;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::{BenchError, Result};
+pub use figure::Figure;
+use stage::Stage;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Steps per second.
+    Throughput,
+    /// One workflow alone.
+    Latency,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Throughput, Self::Latency];
+
+    /// As it is called on the command line and in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Less of everything: all workloads in three minutes.
+    pub quick: bool,
+    /// The component of the loads; none: built from its source.
+    pub component: Option<PathBuf>,
+    /// A database to use; none: a server of its own.
+    pub database_url: Option<String>,
+    /// Where the server of its own keeps its data: on the disk that is to be measured.
+    pub folder: PathBuf,
+}
+
+/// A benchmark that is under way.
+struct Bench<'a> {
+    stage: Stage,
+    quick: bool,
+    say: &'a mut dyn FnMut(Figure),
+}
+
+/// Measure. Each figure is handed to `say` as soon as it is known.
+pub async fn run(options: &Options, workloads: &[Workload], say: &mut dyn FnMut(Figure)) -> Result<()> {
+    let component = loads::loads(options.component.as_deref())?;
+    let stage = Stage::build(options.database_url.as_deref(), &options.folder, component).await?;
+    let mut bench = Bench { stage, quick: options.quick, say };
+    for workload in workloads {
+        match workload {
+            Workload::Throughput => throughput::run(&mut bench).await?,
+            Workload::Latency => latency::run(&mut bench).await?,
+        }
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn say(&mut self, figure: Figure) {
+        (self.say)(figure);
+    }
+
+    /// How much of something to do.
+    fn scale(&self, full: u32, quick: u32) -> u32 {
+        if self.quick { quick } else { full }
+    }
+
+    /// How long to do something.
+    fn scale_time(&self, full: Duration, quick: Duration) -> Duration {
+        if self.quick { quick } else { full }
+    }
+}
