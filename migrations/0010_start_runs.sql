@@ -47,3 +47,56 @@ BEGIN
     LEFT JOIN started s ON s.run_id = a.run_id
     LEFT JOIN runs r ON r.shard = a.shard AND r.run_id = a.run_id;
 END $$;
+
+-- The way above is for runs that are written before anybody is at them. A host may also go ahead with a run that it accepts,
+-- as long as nothing of it leaves the host, and write it when it is on its way or has even ended: one commit for all of it.
+-- It then says which version it took, and what the run came to (p_states, p_results, p_closed_ats: null if it goes on).
+
+-- Those that cannot be accepted as they are: the workflow has another version by now, or the id belongs to a run already.
+-- One that is there with the same seed is the same, from a commit whose answer was lost.
+CREATE FUNCTION refused_runs(
+    p_runs uuid[], p_namespaces text[], p_workflows text[], p_components text[], p_versions integer[], p_seeds bytea[]
+) RETURNS SETOF uuid LANGUAGE sql STABLE AS $$
+    SELECT u.run_id
+    FROM unnest(p_runs, p_namespaces, p_workflows, p_components, p_versions, p_seeds)
+        AS u (run_id, namespace, workflow, component, version, seed)
+    LEFT JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id
+    LEFT JOIN workflows w ON w.namespace = u.namespace AND w.workflow = u.workflow
+    WHERE CASE WHEN r.run_id IS NOT NULL THEN r.seed <> u.seed
+               ELSE (w.component, w.version) IS DISTINCT FROM (u.component, u.version) END;
+$$;
+
+-- Write them. The host owns those that go on.
+CREATE FUNCTION accept_runs(
+    p_host uuid, p_runs uuid[], p_namespaces text[], p_workflows text[], p_components text[], p_versions integer[],
+    p_durabilities smallint[], p_seeds bytea[], p_keys text[], p_inputs bytea[], p_started_ats timestamptz[],
+    p_deadline_ats timestamptz[], p_states smallint[], p_results bytea[], p_closed_ats timestamptz[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    added integer;
+BEGIN
+    WITH accepted AS (
+        INSERT INTO runs (run_id, shard, namespace, workflow, component, version, durability, seed, idempotency_key, input,
+                          started_at, deadline_at, state, result, closed_at)
+        SELECT u.run_id, shard_of(u.run_id), u.namespace, u.workflow, u.component, u.version, u.durability, u.seed, u.key,
+               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at
+        FROM unnest(p_runs, p_namespaces, p_workflows, p_components, p_versions, p_durabilities, p_seeds, p_keys, p_inputs,
+                    p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats)
+            AS u (run_id, namespace, workflow, component, version, durability, seed, key, input, started_at, deadline_at,
+                  state, result, closed_at)
+        -- Two that accept the same runs do it in the same order: one waits for the other, and not both for each other.
+        ORDER BY u.run_id
+        ON CONFLICT DO NOTHING
+        RETURNING shard, run_id, state
+    ), to_host AS (
+        INSERT INTO owned (shard, run_id, host_id, strikes) SELECT a.shard, a.run_id, p_host, 0 FROM accepted a WHERE a.state = 0
+    )
+    SELECT count(*) INTO added FROM accepted;
+    IF added < cardinality(p_runs) THEN
+        PERFORM 1 FROM unnest(p_runs, p_seeds) AS u (run_id, seed)
+        JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id WHERE r.seed <> u.seed;
+        IF FOUND THEN
+            RAISE EXCEPTION 'somebody else has just started one of these runs' USING ERRCODE = 'WL009';
+        END IF;
+    END IF;
+END $$;

@@ -10,7 +10,7 @@ $$;
 -- them out of ready, owned and parked.
 --
 -- Returns the parents that have been told: see put_letters.
-CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[])
+CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[], p_ats timestamptz[])
 RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -21,8 +21,8 @@ DECLARE
 BEGIN
     WITH gone AS (
         UPDATE runs r SET state = a.state, result = a.result,
-                          closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN clock_timestamp() END
-        FROM unnest(p_run_ids, p_states, p_results) AS a (run_id, state, result)
+                          closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN a.at END
+        FROM unnest(p_run_ids, p_states, p_results, p_ats) AS a (run_id, state, result, at)
         -- One that is quarantined can still be ended.
         WHERE r.shard = shard_of(a.run_id) AND r.run_id = a.run_id AND r.state IN (0, 4)
         RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result
@@ -66,5 +66,5 @@ BEGIN
     DELETE FROM ready r WHERE r.shard = run.shard AND r.run_id = p_run_id;
     DELETE FROM parked p WHERE p.shard = run.shard AND p.run_id = p_run_id;
     DELETE FROM owned o WHERE o.shard = run.shard AND o.run_id = p_run_id RETURNING o.host_id INTO owner;
-    PERFORM close_runs(ARRAY [p_run_id], ARRAY [2::smallint], ARRAY [p_failure]);
+    PERFORM close_runs(ARRAY [p_run_id], ARRAY [2::smallint], ARRAY [p_failure], ARRAY [clock_timestamp()]);
 END $$;

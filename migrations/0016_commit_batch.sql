@@ -2,9 +2,14 @@
 --
 -- May be sent again when the answer to a commit was lost: what is there already is left as it is. Returns the runs whose end
 -- was not as asked: 1 this host does not own it, 2 not parked, there is mail. All others are as asked. And the runs of others
--- that something has come of it for: 3 a host is at it and can be told, 4 any host can claim it.
+-- that something has come of it for: 3 a host is at it and can be told, 4 any host can claim it. When there are some with 5,
+-- a run that cannot be accepted so, those are all, and nothing is written.
 CREATE FUNCTION commit_batch(
     p_host uuid, p_epoch bigint,
+    -- runs that are new, and perhaps over
+    r_runs uuid[], r_namespaces text[], r_workflows text[], r_components text[], r_versions integer[],
+    r_durabilities smallint[], r_seeds bytea[], r_keys text[], r_inputs bytea[], r_started_ats timestamptz[],
+    r_deadline_ats timestamptz[], r_states smallint[], r_results bytea[], r_closed_ats timestamptz[],
     -- events
     e_runs uuid[], e_seqs integer[], e_kinds smallint[], e_calls integer[], e_names text[], e_inputs bytea[],
     e_attempts integer[], e_failed boolean[], e_outcomes bytea[], e_asked_ats timestamptz[], e_ats timestamptz[],
@@ -28,7 +33,7 @@ CREATE FUNCTION commit_batch(
     n_runs uuid[], n_generations integer[], n_seqs integer[], n_calls integer[], n_inputs bytea[], n_ats timestamptz[],
     n_told text[],
     -- ends
-    c_runs uuid[], c_states smallint[], c_results bytea[],
+    c_runs uuid[], c_states smallint[], c_results bytea[], c_ats timestamptz[],
     -- parks
     w_runs uuid[], w_wake_ats timestamptz[], w_signals text[], w_updates text[], w_strikes smallint[],
     w_open_calls bytea[]
@@ -40,8 +45,21 @@ DECLARE
     ours uuid[];
     states smallint[];
     results bytea[];
+    ats timestamptz[];
 BEGIN
+    IF cardinality(r_runs) > 0 THEN
+        RETURN QUERY SELECT f.run_id, 5::smallint
+        FROM refused_runs(r_runs, r_namespaces, r_workflows, r_components, r_versions, r_seeds) AS f (run_id);
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     PERFORM fence(p_host, p_epoch);
+    -- Before any lock: it may wait for another who accepts the same run.
+    IF cardinality(r_runs) > 0 THEN
+        PERFORM accept_runs(p_host, r_runs, r_namespaces, r_workflows, r_components, r_versions, r_durabilities, r_seeds,
+                            r_keys, r_inputs, r_started_ats, r_deadline_ats, r_states, r_results, r_closed_ats);
+    END IF;
     -- All at once and in order, so that no two sessions wait for each other.
     IF cardinality(s_runs) + cardinality(x_runs) + cardinality(n_runs) + cardinality(c_runs) + cardinality(w_runs) > 0 THEN
         PERFORM lock_runs(s_runs || x_runs || n_runs || c_runs || w_runs || ARRAY (
@@ -139,12 +157,12 @@ BEGIN
 
     IF cardinality(c_runs) > 0 THEN
         -- Those that are ours; of the others, those are as asked that were closed so before.
-        SELECT array_agg(a.run_id), array_agg(a.state), array_agg(a.result) INTO ours, states, results
-        FROM release_owned(p_host, c_runs) o JOIN unnest(c_runs, c_states, c_results) AS a (run_id, state, result)
+        SELECT array_agg(a.run_id), array_agg(a.state), array_agg(a.result), array_agg(a.at) INTO ours, states, results, ats
+        FROM release_owned(p_host, c_runs) o JOIN unnest(c_runs, c_states, c_results, c_ats) AS a (run_id, state, result, at)
             ON a.run_id = o.run_id;
         IF ours IS NOT NULL THEN
             RETURN QUERY SELECT t.run_id, CASE WHEN t.is_owned THEN 3 ELSE 4 END::smallint
-            FROM close_runs(ours, states, results) t;
+            FROM close_runs(ours, states, results, ats) t;
         END IF;
         RETURN QUERY
         SELECT a.run_id, 1::smallint FROM unnest(c_runs, c_states, c_results) AS a (run_id, state, result)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
-use windlass_host::run::RunConfig;
+use windlass_host::run::{GuestThreads, RunConfig};
 use windlass_host::worker::{Host, HostConfig};
 
 use super::api::Api;
@@ -70,7 +70,8 @@ async fn start(run: RunConfig) -> Shared {
 /// A host in this process; it ends with it. Returns where its API is.
 pub async fn serve(database: &Database, config: HostConfig) -> String {
     let store = database.store().await;
-    let (host, _work) = Host::start(store, config, runtime().handle().clone()).expect("a host");
+    let threads = GuestThreads::new(runtime().handle().clone(), runtime().handle().clone());
+    let (host, _work) = Host::start(store, config, threads).expect("a host");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let server = format!("http://{}", listener.local_addr().expect("an address"));
     let router = windlass_host::api::router(host.clone(), 32 << 20);

@@ -118,7 +118,7 @@ impl From<store::Error> for Problem {
                               Idempotency-Key if it must not be done twice";
                 Self::new(Code::Unavailable, detail)
             }
-            E::Conflict(_) | E::Internal(_) => {
+            E::Conflict(_) | E::StartedMeanwhile | E::Internal(_) => {
                 tracing::error!(error = %detail, "a request could not be served");
                 // What the database says may name what is none of the caller's business.
                 Self::new(Code::Internal, "the operator finds the reason in the host's log")

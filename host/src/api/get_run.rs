@@ -12,6 +12,7 @@ use super::Problem;
 use super::extract::{Path, Query, Wait};
 use super::view::RunView;
 use crate::model::{Namespace, RunId};
+use crate::store::Watcher;
 use crate::worker::{Host, Waited};
 
 #[derive(Deserialize, IntoParams)]
@@ -40,17 +41,17 @@ pub(super) async fn get_run(
     Path((namespace, run_id)): Path<(Namespace, RunId)>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<RunView>, Problem> {
-    Ok(Json(wait(&host, &namespace, run_id, parameters.wait.0).await?))
+    Ok(Json(wait(&host, &host.watchers().watch(run_id), &namespace, parameters.wait.0).await?))
 }
 
-/// The run when it has ended, or as it is after `timeout`.
+/// The run that is watched when it has ended, or as it is after `timeout`.
 pub(super) async fn wait(
     host: &Host,
+    watcher: &Watcher,
     namespace: &Namespace,
-    run_id: RunId,
     timeout: Duration,
 ) -> Result<RunView, Problem> {
-    match host.wait_for_end(namespace, run_id, timeout).await? {
+    match host.wait_for_end(watcher, namespace, timeout).await? {
         Waited::Ended(run) | Waited::StillOpen(run) => Ok(run.into()),
         Waited::NoSuchRun => Err(Problem::no_such_run()),
     }

@@ -102,7 +102,10 @@ pub(super) async fn start_run(
     let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
     let run =
         NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout, signal };
-    let (status, run_id) = match host.start_run(&run).await? {
+    let wait = parameters.wait.0;
+    // Before the run is there: its end is not missed.
+    let watcher = host.watchers().watch(run_id);
+    let (status, run_id) = match host.start_run(&run, !wait.is_zero()).await? {
         Started::New(info) => (StatusCode::CREATED, info.run_id),
         Started::Before(run_id) => (StatusCode::OK, run_id),
         Started::Conflict(run_id) => {
@@ -114,7 +117,7 @@ pub(super) async fn start_run(
             return Err(Problem::new(Code::NoSuchWorkflow, detail));
         }
     };
-    let view = get_run::wait(&host, &namespace, run_id, parameters.wait.0).await?;
+    let view = get_run::wait(&host, &watcher, &namespace, wait).await?;
     let mut response = (status, axum::Json(view)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/namespaces/{namespace}/runs/{run_id}")) {
         response.headers_mut().insert(header::LOCATION, location);

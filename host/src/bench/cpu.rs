@@ -29,7 +29,7 @@ pub(super) struct CpuMeter {
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Threads whose names begin so belong to guests.
-const GUEST_THREAD: &str = "windlass-guest";
+const GUEST_THREADS: [&str; 2] = ["windlass-guest", "windlass-step"];
 
 impl CpuMeter {
     /// Of these host processes, of this one, and of all servers that are named `postgres`.
@@ -80,7 +80,7 @@ fn processes() -> HashMap<u32, Process> {
 fn guest_seconds(pid: u32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
     let stats = threads.flatten().filter_map(|thread| stat(&thread.path().join("stat").to_string_lossy(), 2));
-    stats.filter(|thread| thread.name.starts_with(GUEST_THREAD)).map(|thread| thread.seconds).sum()
+    stats.filter(|thread| GUEST_THREADS.contains(&&*thread.name)).map(|thread| thread.seconds).sum()
 }
 
 /// `fields`: 2 for its own user and system time, 4 for those of its children as well.

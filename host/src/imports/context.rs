@@ -42,7 +42,8 @@ pub struct RunContext {
     /// Whether there is no more history than that.
     history_is_complete: bool,
     /// What happened and is to be delivered for the first time.
-    live: VecDeque<Delivery>,
+    /// What has happened and was not pulled.
+    pub live: VecDeque<Delivery>,
     /// Whether an event must be committed before the guest sees it.
     is_strict: bool,
     /// Whether the guest has pulled since it was last called.

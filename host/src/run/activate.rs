@@ -9,6 +9,7 @@ use super::active::Place;
 use super::agenda::Agenda;
 use super::finish::Ending;
 use super::letters::Letters;
+use super::runner::Entry;
 use super::steps::{OpenStep, Running, StepRunner};
 use super::turn::Turned;
 use super::wait::Waited;
@@ -75,13 +76,10 @@ impl From<store::Error> for Interruption {
 impl Activation {
     pub(super) fn new(
         runner: Arc<Runner>,
-        claimed: Claimed,
-        is_new: bool,
-        place: Place,
+        entry: Entry,
         program: Arc<super::Program>,
     ) -> Self {
-        let end = runner.lease.lost.child_token();
-        let writer = runner.writers.for_run(claimed.info.run_id, end.clone());
+        let Entry { claimed, is_new, place, writer, end } = entry;
         let info = Arc::new(claimed.info.clone());
         let step_runner = Arc::new(StepRunner {
             info: info.clone(),
@@ -92,7 +90,7 @@ impl Activation {
             lease: runner.lease.clone(),
             writer: writer.clone(),
             places: runner.step_places.clone(),
-            runtime: runner.step_runtime.clone(),
+            runtime: runner.threads.steps.clone(),
             address: place.address.clone(),
         });
         Self {

@@ -21,7 +21,7 @@ impl Activation {
             }
             guest.context().add_recorded(events, false);
             let (info, input) = (info.clone(), input.clone());
-            let turn = self.runner.threads.run(move || {
+            let turn = self.runner.threads.long(move || {
                 let progress = guest.turn(&info, &input);
                 (guest, progress)
             });

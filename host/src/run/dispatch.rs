@@ -29,6 +29,7 @@ impl Activation {
         }
         let mut earlier = if is_first && !self.is_new { self.earlier_attempts(&calls).await? } else { Earlier::new() };
         let mut children = Vec::new();
+        let mut steps = Vec::new();
         for call in calls {
             let due = call.due();
             match call.ask {
@@ -53,11 +54,12 @@ impl Activation {
                     if let Some(total) = step.total_timeout {
                         self.agenda.set(call.asked_at.after(total), Due::TotalTimeout(call.id));
                     }
-                    self.begin(call.id, step, earlier.remove(&call.id));
+                    steps.extend(self.open(call.id, step, earlier.remove(&call.id)));
                 }
             }
         }
         self.writer.append(children).await?;
+        self.begin(&steps).await;
         Ok(())
     }
 
@@ -73,26 +75,38 @@ impl Activation {
         Ok(attempts.into_iter().map(|attempt| (attempt.call, attempt)).collect())
     }
 
-    /// Begin a step: at its first attempt, or where an earlier activation left off. An attempt that was interrupted keeps
-    /// its number when it is repeated.
-    fn begin(&mut self, call: CallId, mut step: OpenStep, earlier: Option<Attempt>) {
+    /// Open a step: at its first attempt, or where an earlier activation left off. An attempt that was interrupted keeps
+    /// its number when it is repeated. Returns the call if its attempt is to begin now.
+    fn open(&mut self, call: CallId, mut step: OpenStep, earlier: Option<Attempt>) -> Option<CallId> {
         if let Some(last) = earlier {
             step.attempt = last.attempt;
             step.heartbeat = last.heartbeat;
             if let Some(failure) = last.failure {
                 step.attempt += 1;
                 step.last_failure = Some(failure.clone());
-                return match last.next_at {
+                match last.next_at {
                     Some(next_at) => {
                         self.agenda.set(next_at, Due::Retry(call));
                         self.steps.insert(call, step);
                     }
                     // It was the last, and its failure is the step's: it was not delivered.
                     None => self.step_failed(call, last.attempt, failure),
-                };
+                }
+                return None;
             }
         }
-        self.step_runner.begin(call, &mut step);
         self.steps.insert(call, step);
+        Some(call)
+    }
+
+    /// Begin attempts: one alone right here, several side by side.
+    async fn begin(&mut self, calls: &[CallId]) {
+        for call in calls {
+            let Some(step) = self.steps.get_mut(call) else { continue };
+            match calls.len() {
+                1 => self.step_runner.begin_here(*call, step).await,
+                _ => self.step_runner.begin(*call, step),
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::activate::{Activation, Interruption};
 use crate::model::{CancelReason, Failure, Origin, Payload, RunInfo, code};
-use crate::store::{Claimed, CloseState, Record};
+use crate::store::{Claimed, Close, CloseState, Record};
 
 /// How a guest ended.
 pub(super) enum Ending {
@@ -24,7 +24,8 @@ impl Activation {
                 (state, Payload::of(&failure))
             }
         };
-        self.writer.commit(vec![Record::Close(state, result)]).await?;
+        let at = self.runner.clock.now().max(self.guest().run().replay.now());
+        self.writer.commit(vec![Record::Close(Close { state, result, at })]).await?;
         Ok(())
     }
 

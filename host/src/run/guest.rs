@@ -10,7 +10,7 @@ use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
 use crate::model::{Failure, Manifest, Origin, Payload, RunInfo};
-use crate::sandbox::{Crash, Limits, Trap, Violation, Watch};
+use crate::sandbox::{Crash, Limits, SliceOver, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
 pub struct Guest {
@@ -79,7 +79,7 @@ impl Guest {
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(hostcall_bytes);
         store.set_fuel(fuel).map_err(|error| Crash::of(&error))?;
-        store.epoch_deadline_callback(|store| store.data().watch.look());
+        store.epoch_deadline_callback(|mut store| store.data_mut().watch.look());
         store.set_epoch_deadline(1);
         let exports = code.workflow.instantiate(&mut store).map_err(|error| Crash::of(&error))?;
         Ok(Self { store, exports, started: false, yields: 0 })
@@ -102,17 +102,38 @@ impl Guest {
 
     /// Call the guest: `start` the first time, `resume` afterwards. Holds the thread until the guest has come to rest.
     pub fn turn(&mut self, info: &RunInfo, input: &Payload) -> Result<Progress, Stop> {
-        let limits = self.store.data().limits.clone();
-        self.store.data_mut().watch.wind_up(limits.event_time);
-        self.store.set_fuel(limits.event_fuel).map_err(|error| Stop::of(&error))?;
+        self.store.data_mut().watch.begin(false);
         let must_pull = self.started && self.run().has_news();
+        let returned = self.call(info, input);
+        self.check(returned, must_pull)
+    }
+
+    /// The same, on a thread that others need too. `None`: the guest took too long for that, and cannot go on.
+    pub fn turn_in_slice(&mut self, info: &RunInfo, input: &Payload) -> Result<Option<Progress>, Stop> {
+        self.store.data_mut().watch.begin(true);
+        let must_pull = self.started && self.run().has_news();
+        let returned = self.call(info, input);
+        if returned.as_ref().is_err_and(|error| error.is::<SliceOver>()) {
+            return Ok(None);
+        }
+        self.check(returned, must_pull).map(Some)
+    }
+
+    fn call(&mut self, info: &RunInfo, input: &Payload) -> wasmtime::Result<program::Progress> {
+        let (event_time, event_fuel) = (self.store.data().limits.event_time, self.store.data().limits.event_fuel);
+        self.store.data_mut().watch.wind_up(event_time);
+        self.store.set_fuel(event_fuel)?;
         let program = self.exports.windlass_workflow_program();
-        let progress = if std::mem::replace(&mut self.started, true) {
+        if std::mem::replace(&mut self.started, true) {
             program.call_resume(self.store.as_context_mut())
         } else {
             program.call_start(self.store.as_context_mut(), &info.workflow, &input.as_bytes().to_vec())
-        };
-        let progress = progress.map_err(|error| Stop::of(&error))?;
+        }
+    }
+
+    fn check(&mut self, returned: wasmtime::Result<program::Progress>, must_pull: bool) -> Result<Progress, Stop> {
+        let progress = returned.map_err(|error| Stop::of(&error))?;
+        let limits = self.store.data().limits.clone();
         let progress = self.check_contract(progress, must_pull).and_then(|progress| check(progress, &limits));
         progress.map_err(|violation| Crash::Trap(Trap::violation(&violation)).into())
     }

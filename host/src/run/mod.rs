@@ -44,4 +44,5 @@ pub use program::{Code, Program, ProgramError, Programs, Sandbox, SandboxError, 
 pub use quarantine::Report;
 pub use replay::replay;
 pub use runner::{RunConfig, Runner, RunnerParts};
+pub use threads::GuestThreads;
 pub use upload::{UploadError, Uploaded, upload};

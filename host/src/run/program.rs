@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -21,6 +22,18 @@ pub struct Program {
     pub manifest: Manifest,
     /// Its code.
     pub code: Arc<Code>,
+    takes_long: AtomicBool,
+}
+
+impl Program {
+    /// Whether a turn of one of its guests has taken long.
+    pub(super) fn takes_long(&self) -> bool {
+        self.takes_long.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_takes_long(&self) {
+        self.takes_long.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A component, compiled and linked for both roles.
@@ -40,6 +53,8 @@ pub struct Programs {
     /// Which digest a version is never changes.
     versions: Cache<(Namespace, Name, u32), Arc<Program>>,
     grants: Cache<(Namespace, Name), Arc<[HostPattern]>>,
+    /// By workflow: what new runs took last. Checked when they are written.
+    newest: Cache<(Namespace, Name), (Name, u32)>,
 }
 
 /// Why a program cannot be had.
@@ -88,6 +103,7 @@ impl Programs {
             sandbox,
             codes: Cache::new(CODES_MAX),
             versions: Cache::new(4 * CODES_MAX),
+            newest: Cache::new(4 * CODES_MAX),
             grants: Cache::builder().max_capacity(10_000).time_to_live(GRANTS_KEPT).build(),
         }
     }
@@ -118,7 +134,7 @@ impl Programs {
             return Err(ProgramError::Missing { component: component.clone(), version }.into());
         };
         let code = self.compile(found.digest, found.bytes.into()).await.map_err(ProgramError::Rejected)?;
-        Ok(Arc::new(Program { manifest: found.manifest, code }))
+        Ok(Arc::new(Program { manifest: found.manifest, code, takes_long: AtomicBool::new(false) }))
     }
 
     /// [`Code::new`], away from the threads that serve others, and once for each digest.
@@ -137,6 +153,24 @@ impl Programs {
     /// What guests may use.
     pub(super) fn limits(&self) -> Arc<Limits> {
         Arc::new(self.sandbox.limits.clone())
+    }
+
+    /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it.
+    pub(super) async fn newest(&self, namespace: &Namespace, workflow: &Name) -> store::Result<Option<(Name, u32)>> {
+        let key = (namespace.clone(), workflow.clone());
+        if let Some(newest) = self.newest.get(&key).await {
+            return Ok(Some(newest));
+        }
+        let newest = self.store.newest(namespace, workflow).await?;
+        if let Some(newest) = &newest {
+            self.newest.insert(key, newest.clone()).await;
+        }
+        Ok(newest)
+    }
+
+    /// It is another by now.
+    pub(super) async fn forget_newest(&self, namespace: &Namespace, workflow: &Name) {
+        self.newest.invalidate(&(namespace.clone(), workflow.clone())).await;
     }
 
     /// The hosts that a component's steps may reach if they ask for them.

@@ -7,7 +7,7 @@ use super::activate::Activation;
 use crate::history::Divergence;
 use crate::model::Payload;
 use crate::sandbox::{Crash, Trap};
-use crate::store::{CloseState, Record};
+use crate::store::{Close, CloseState, Record};
 
 /// Why a run is in quarantine. Kept as its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +59,8 @@ impl Activation {
             },
         };
         tracing::warn!(run.id = %run_id, code = %report.code, "the run is quarantined");
-        let close = Record::Close(CloseState::Quarantined, Payload::of(&report));
+        let (state, result, at) = (CloseState::Quarantined, Payload::of(&report), self.runner.clock.now());
+        let close = Record::Close(Close { state, result, at });
         if let Err(lost) = self.writer.commit(vec![close]).await {
             tracing::debug!(run.id = %run_id, "{lost}");
         }

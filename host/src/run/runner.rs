@@ -12,17 +12,17 @@ use super::active::Place;
 use super::residents::Residents;
 use super::threads::GuestThreads;
 use super::{Active, Alarm, Programs};
-use crate::model::RunId;
+use crate::model::{RunId, RunInfo};
 use crate::sandbox::Limits;
-use crate::store::{self, Claimed, DatabaseClock, Hint, Lease, NewRun, Started, Store, Writers};
+use crate::store::{
+    self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, RunWriter, Start, Started, Store, Writers,
+};
 
 /// How a host deals with runs.
 #[derive(Clone, Debug)]
 pub struct RunConfig {
     /// Runs that it is at, at most.
     pub active_max: usize,
-    /// Guests that compute at once, at most.
-    pub threads: usize,
     /// How long a run may wait before it is parked.
     pub park_after: Duration,
     /// Bytes of the memories of parked guests that may stay.
@@ -33,7 +33,6 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             active_max: 1_024,
-            threads: std::thread::available_parallelism().map_or(2, usize::from),
             park_after: Duration::from_millis(200),
             resident_bytes: 1 << 30,
         }
@@ -52,7 +51,6 @@ pub struct Runner {
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Semaphore>,
-    pub(super) step_runtime: tokio::runtime::Handle,
     /// What this host's runs mean to runs of others.
     pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
@@ -81,8 +79,8 @@ pub struct RunnerParts {
     pub config: RunConfig,
     /// Takes what its runs mean to runs of others.
     pub hints: mpsc::UnboundedSender<Hint>,
-    /// Where steps compute.
-    pub step_runtime: tokio::runtime::Handle,
+    /// Where guests compute.
+    pub threads: GuestThreads,
     /// When it is to stop.
     pub shutdown: CancellationToken,
 }
@@ -90,11 +88,10 @@ pub struct RunnerParts {
 impl Runner {
     /// At no run yet.
     pub fn new(parts: RunnerParts) -> Arc<Self> {
-        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, step_runtime, shutdown } =
+        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, threads, shutdown } =
             parts;
         let residents_max = (limits.workflow_instances as usize).saturating_sub(config.active_max + DESCRIBING_MAX);
         Arc::new(Self {
-            threads: GuestThreads::new(config.threads),
             residents: Residents::new(residents_max, config.resident_bytes),
             step_places: Arc::new(Semaphore::new(limits.step_instances as usize)),
             active: Active::default(),
@@ -108,14 +105,18 @@ impl Runner {
             limits,
             config,
             hints,
-            step_runtime,
+            threads,
             shutdown,
         })
     }
 
-    /// Accept a run. If there is room, this host is at it from its first commit on; else any host may claim it, and the
-    /// second of what is returned is false.
-    pub async fn start(self: &Arc<Self>, run: &NewRun) -> store::Result<(Started, bool)> {
+    /// Accept a run. If there is room, this host is at it from its first commit on, or even before; else any host may claim
+    /// it, and the second of what is returned is false. `is_awaited`: somebody waits for its end, and it need not be written
+    /// before that.
+    pub async fn start(self: &Arc<Self>, run: &NewRun, is_awaited: bool) -> store::Result<(Started, bool)> {
+        if let Some(info) = self.go_ahead(run, is_awaited).await {
+            return Ok((Started::New(info), true));
+        }
         let has_room = self.room() > 0 && !self.shutdown.is_cancelled();
         // Before the first commit: a letter that comes right after it finds somebody at home. A run that is there already
         // was started before, and the database will say so.
@@ -125,9 +126,43 @@ impl Runner {
         if let (Some(place), Started::New(info)) = (place, &started) {
             let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
             // A signal that came with it is in its inbox.
-            self.tasks.spawn(self.clone().run(claimed, run.signal.is_none(), place));
+            let entry = self.entry(claimed, run.signal.is_none(), place);
+            self.tasks.spawn_on(self.clone().run(entry), &self.threads.workflows);
         }
         Ok((started, is_ours))
+    }
+
+    /// Be at a run before it is written: all that is known of it, it was said here. The database has the last word when it is
+    /// written, and until then nothing of it leaves the host. `None`: it has to go the long way, and nothing has happened.
+    async fn go_ahead(self: &Arc<Self>, run: &NewRun, is_awaited: bool) -> Option<RunInfo> {
+        let has_room = self.room() > 0 && !self.shutdown.is_cancelled() && run.signal.is_none();
+        // An error is for the long way to tell.
+        let newest = if has_room { self.programs.newest(&run.namespace, &run.workflow).await.ok()? } else { None };
+        let (component, version) = newest?;
+        let place = self.active.try_enter(run.run_id)?;
+        let info = run.accepted(component, version, self.clock.now());
+        let start = Start {
+            info: Arc::new(info.clone()),
+            input: run.input.clone(),
+            idempotency_key: run.idempotency_key.clone(),
+        };
+        let end = self.lease.lost.child_token();
+        let (writer, accepted) = self.writers.for_new_run(start, end.clone());
+        if !is_awaited {
+            writer.release().await.ok()?;
+        }
+        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
+        let entry = Entry { claimed, is_new: true, place, writer, end };
+        self.tasks.spawn_on(self.clone().run(entry), &self.threads.workflows);
+        match accepted.await {
+            Ok(Accepted::Yes) => Some(info),
+            Ok(Accepted::Refused) => {
+                self.programs.forget_newest(&run.namespace, &run.workflow).await;
+                None
+            }
+            // It may have been written: whoever asks the database finds out.
+            Err(_) => None,
+        }
     }
 
     /// Be at a run that this host has claimed.
@@ -139,15 +174,17 @@ impl Runner {
         // At once: it must not be taken for an orphan.
         self.active.announce(claimed.info.run_id);
         let runner = self.clone();
-        self.tasks.spawn(async move {
+        let activation = async move {
             let run_id = claimed.info.run_id;
             tokio::select! {
                 () = runner.lease.lost.cancelled() => {}
                 place = async { tokio::time::sleep(wait).await; runner.active.enter(run_id).await } => {
-                    runner.run(claimed, false, place).await;
+                    let entry = runner.entry(claimed, false, place);
+                    runner.run(entry).await;
                 }
             }
-        });
+        };
+        self.tasks.spawn_on(activation, &self.threads.workflows);
     }
 
     /// Take up runs that this host owns and does not know of. Returns how many there were.
@@ -163,14 +200,19 @@ impl Runner {
         Ok(count)
     }
 
-    async fn run(self: Arc<Self>, claimed: Claimed, is_new: bool, place: Place) {
-        let info = &claimed.info;
+    fn entry(&self, claimed: Claimed, is_new: bool, place: Place) -> Entry {
+        let end = self.lease.lost.child_token();
+        let writer = self.writers.for_run(claimed.info.run_id, end.clone());
+        Entry { claimed, is_new, place, writer, end }
+    }
+
+    async fn run(self: Arc<Self>, entry: Entry) {
+        let info = &entry.claimed.info;
         match self.programs.get(&info.namespace, &info.component, info.version).await {
-            Ok(program) => Box::pin(Activation::new(self, claimed, is_new, place, program).run()).await,
+            Ok(program) => Box::pin(Activation::new(self, entry, program).run()).await,
             Err(error) => {
                 tracing::error!(run.id = %info.run_id, %error, "the run's program cannot be had; it is tried again");
-                let writer = self.writers.for_run(info.run_id, self.lease.lost.child_token());
-                self.back_off(&writer, claimed).await;
+                self.back_off(&entry.writer, entry.claimed).await;
             }
         }
     }
@@ -195,6 +237,17 @@ impl Runner {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// What an activation begins with.
+pub(super) struct Entry {
+    pub(super) claimed: Claimed,
+    /// Whether this host has just accepted the run: there can be no history, no letters and no attempts.
+    pub(super) is_new: bool,
+    pub(super) place: Place,
+    pub(super) writer: RunWriter,
+    /// Cancelled when the run is lost, and when the activation is over: everything that belongs to it stops.
+    pub(super) end: CancellationToken,
 }
 
 /// A run that this host has owned for longer than this, it has heard of, or the answer was lost.

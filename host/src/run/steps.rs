@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::poll;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::Store;
@@ -108,7 +109,21 @@ impl OpenStep {
 impl StepRunner {
     /// Begin the step's next attempt. Its end comes by mail.
     pub(super) fn begin(self: &Arc<Self>, call: CallId, step: &mut OpenStep) {
-        let attempt = Attempt {
+        let attempt = self.attempt(call, step);
+        step.running = Some(Running::new(&self.runtime.spawn(attempt.run(self.clone()))));
+    }
+
+    /// The same, on this thread: most attempts are over at once. What waits for something, or takes longer than a tick, goes
+    /// on among the threads of steps.
+    pub(super) async fn begin_here(self: &Arc<Self>, call: CallId, step: &mut OpenStep) {
+        let mut attempt = Box::pin(self.attempt(call, step).run(self.clone()));
+        if poll!(&mut attempt).is_pending() {
+            step.running = Some(Running::new(&self.runtime.spawn(attempt)));
+        }
+    }
+
+    fn attempt(&self, call: CallId, step: &OpenStep) -> Attempt {
+        Attempt {
             call,
             number: step.attempt,
             max_attempts: step.retry.max_attempts,
@@ -118,8 +133,7 @@ impl StepRunner {
             log: LogBuffer::new(&self.limits),
             earlier_heartbeat: step.heartbeat.clone(),
             heartbeat: watch::Sender::new(None),
-        };
-        step.running = Some(Running::new(&self.runtime.spawn(attempt.run(self.clone()))));
+        }
     }
 }
 

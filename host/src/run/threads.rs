@@ -1,32 +1,52 @@
-//! Where guests of the workflow role compute: on threads that nobody else waits for.
+//! Where guests compute: on threads that the API, the writers and the heartbeat never wait for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 
-/// As many guests compute at once as there are places.
+/// The threads of a host's guests.
+///
+/// An activation is a task of `workflows`, and its guest computes right there, as most do for some microseconds only: a turn
+/// that takes longer than a slice is begun anew on a thread of its own. A step begins there too, and goes on among `steps`
+/// when it waits for something or takes longer than a tick.
 #[derive(Clone, Debug)]
-pub(super) struct GuestThreads {
-    places: Arc<Semaphore>,
+pub struct GuestThreads {
+    /// Activations.
+    pub workflows: Handle,
+    /// Steps that wait or take long: they give way to each other every 10 ms.
+    pub steps: Handle,
+    /// For turns that take long: as many at once as there are processors.
+    pub(super) long_turns: Arc<Semaphore>,
 }
 
+/// The guest's host function, or the engine, has panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the host panicked over the guest")]
+pub(super) struct Panicked;
+
 impl GuestThreads {
-    /// With this many places.
-    pub(super) fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places.max(1))) }
+    /// On these runtimes.
+    pub fn new(workflows: Handle, steps: Handle) -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { workflows, steps, long_turns: Arc::new(Semaphore::new(processors)) }
     }
 
-    /// Do work that may take long. Fails if it panics.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        let place = self.places.clone().acquire_owned().await.expect("never closed");
-        spawn_blocking(move || {
+    /// Do work that takes little, here.
+    pub(super) fn short<T>(&self, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+        // What it was at is given up by whoever gets this error.
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+    }
+
+    /// Do work that may take long.
+    pub(super) async fn long<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+        let place = self.long_turns.clone().acquire_owned().await.expect("never closed");
+        let work = spawn_blocking(move || {
             let _place = place;
             work()
-        })
-        .await
+        });
+        work.await.map_err(|_| Panicked)
     }
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::activate::{Activation, Interruption};
-use super::guest::{Guest, Progress};
+use super::guest::{Guest, Progress, Stop};
 use super::steps::StepRunner;
 use crate::history::{Delivery, Divergence};
 use crate::imports::Effects;
@@ -62,16 +62,12 @@ impl Activation {
             // It stayed in memory, and nothing has been added to its history.
             return Ok(Turned(Progress::Waiting));
         }
-        let mut guest = self.guest.take().expect("the guest is back from its turn");
-        let (info, input) = (self.info.clone(), self.claimed.input.clone());
-        let turn = self.runner.threads.run(move || {
-            let progress = guest.turn(&info, &input);
-            (guest, progress)
-        });
-        let (guest, progress) = turn.await.map_err(|panic| Interruption::Host(panic.to_string()))?;
-        self.guest = Some(guest);
-        let progress = match progress {
-            Ok(progress) => progress,
+        let progress = match self.call_guest().await? {
+            Ok(Some(progress)) => progress,
+            Ok(None) => {
+                self.begin_anew().await?;
+                return Ok(Turned(Progress::Yielded));
+            }
             Err(stop) => {
                 // What was delivered was delivered: it need not happen again for whoever looks into the crash.
                 self.write_effects().await?;
@@ -87,6 +83,41 @@ impl Activation {
         }
         self.write_effects().await?;
         Ok(Turned(progress))
+    }
+
+    /// On this thread, if the program is not known to take long. `None`: now it is, and the guest was stopped.
+    async fn call_guest(&mut self) -> Result<Result<Option<Progress>, Stop>, Interruption> {
+        let mut guest = self.guest.take().expect("the guest is back from its turn");
+        let threads = &self.runner.threads;
+        let returned = if self.step_runner.program.takes_long() {
+            let (info, input) = (self.info.clone(), self.claimed.input.clone());
+            let turn = threads.long(move || {
+                let progress = guest.turn(&info, &input).map(Some);
+                (guest, progress)
+            });
+            turn.await
+        } else {
+            threads.short(|| {
+                let progress = guest.turn_in_slice(&self.info, &self.claimed.input);
+                (guest, progress)
+            })
+        };
+        let (guest, progress) = returned.map_err(|panic| Interruption::Host(panic.to_string()))?;
+        self.guest = Some(guest);
+        Ok(progress)
+    }
+
+    /// The guest takes long, and was stopped in the middle of a turn: a new one is brought to where it was, as after a crash
+    /// of the host, and goes on where it is in nobody's way. So do all others of its program from now on.
+    async fn begin_anew(&mut self) -> Result<(), Interruption> {
+        self.step_runner.program.set_takes_long();
+        self.write_effects().await?;
+        self.writer.commit(Vec::new()).await?;
+        let live = mem::take(&mut self.guest().run().live);
+        let mut guest = self.new_guest()?;
+        guest.run().live = live;
+        self.guest = Some(guest);
+        self.feed_history().await
     }
 
     async fn write_effects(&mut self) -> Result<(), Interruption> {

@@ -42,6 +42,7 @@ impl Activation {
             let due = self.next_due();
             let park_at = self.may_park(due).then(|| self.park_at(idle_since));
             let look_at = looked_at + LETTERS_EVERY;
+            let release_at = self.writer.holds_until().map(Instant::from_std);
             let (end, shutdown) = (self.end.clone(), self.runner.shutdown.clone());
             tokio::select! {
                 biased;
@@ -51,6 +52,7 @@ impl Activation {
                     idle_since = Instant::now();
                 }
                 () = sleep_until(due.unwrap_or_else(|| idle_since + LOOK_AGAIN)), if due.is_some() => {}
+                () = sleep_until(release_at.unwrap_or(look_at)), if release_at.is_some() => self.writer.release().await?,
                 () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
                 () = sleep_until(park_at.unwrap_or(look_at)), if park_at.is_some() => {
                     match self.park().await? {

@@ -1,16 +1,14 @@
-//! The two engines, and the watch that stops what computes for too long.
+//! The two engines, and the clock by which they look at the time.
 
 use std::num::NonZeroUsize;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy, UpdateDeadline, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy, WasmFeatures,
 };
 
-use super::trap::TIME_EXCEEDED;
-use super::{Limits, Violation};
+use super::Limits;
 
 /// One engine a role. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -117,34 +115,4 @@ fn tick(engines: [wasmtime::EngineWeak; 2]) {
         }
     };
     thread::Builder::new().name("windlass-epoch".into()).spawn(drive).expect("a thread at start-up");
-}
-
-/// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 10 ms.
-#[derive(Debug)]
-pub struct Watch {
-    deadline: Instant,
-    end: CancellationToken,
-}
-
-impl Watch {
-    /// For guest code that may go on for `time` from now, and until `end` is cancelled.
-    pub fn new(end: CancellationToken, time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, end }
-    }
-
-    /// The guest may go on for `time` from now.
-    pub fn wind_up(&mut self, time: Duration) {
-        self.deadline = Instant::now() + time;
-    }
-
-    /// What the guest's store asks at every tick.
-    pub fn look(&self) -> Result<UpdateDeadline> {
-        if self.end.is_cancelled() {
-            return Err(Violation::new(TIME_EXCEEDED, "the activation is over").into());
-        }
-        if Instant::now() > self.deadline {
-            return Err(Violation::new(TIME_EXCEEDED, "the guest took too long over one event").into());
-        }
-        Ok(UpdateDeadline::Continue(1))
-    }
 }

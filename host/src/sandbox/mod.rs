@@ -24,11 +24,12 @@ mod random;
 mod send;
 mod trap;
 mod wasi;
+mod watch;
 
 pub use cache::CodeCache;
 pub use clock::RunClock;
 pub use compile::{Compiled, Sandbox};
-pub use engine::{Engines, Watch};
+pub use engine::Engines;
 pub use http::{Gate, GateClosed, Http};
 pub use inspect::{Rejection, inspect};
 pub use limits::{Limiter, Limits};
@@ -36,3 +37,4 @@ pub use output::LogBuffer;
 pub use random::Stream;
 pub use trap::{Crash, Trap, Violation};
 pub use wasi::{StepWasi, WorkflowWasi, add_step_wasi, add_workflow_wasi};
+pub use watch::{SliceOver, Watch};

@@ -1,133 +1,25 @@
-//! What a host writes about its runs, gathered into the columns of one call of `commit_batch`.
+//! Records, gathered into the columns of one call of `commit_batch`.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::history::{Attempt, level_code};
-use super::{Lease, Result};
-use crate::model::{
-    Ask, CallId, ChildOptions, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, Seed, Timestamp,
+use super::columns::{
+    Answers, Attempts, Children, Continuations, Discards, Ends, Events, Logs, Parks, Releases, Starts, Values,
 };
-
-/// One thing that is written about a run.
-#[derive(Clone, Debug)]
-pub enum Record {
-    /// Something was delivered to the guest.
-    Event(Event),
-    /// An attempt of a step failed, or has been running for long.
-    Attempt(Attempt),
-    /// A guest wrote a line.
-    Log(Source, LogLine),
-    /// The run shows a value.
-    Publish(Name, Payload),
-    /// A child is started.
-    StartChild(NewChild),
-    /// Nobody waits any more for the child that a call started.
-    ReleaseChild(CallId),
-    /// The update that was delivered to a call is answered.
-    Answer(CallId, Outcome),
-    /// A row of the inbox that nobody wants.
-    Discard(i64),
-    /// The run goes on with an empty history, from there, with this input.
-    Continue(Origin, Payload),
-    /// The run ended, or cannot go on.
-    Close(CloseState, Payload),
-    /// The run waits, and this host lets go of it.
-    Park(Park),
-}
-
-/// A child to be started.
-#[derive(Clone, Debug)]
-pub struct NewChild {
-    /// The call that starts it.
-    pub call: CallId,
-    /// Its id.
-    pub run_id: RunId,
-    /// Its workflow.
-    pub workflow: Name,
-    /// What it is started with.
-    pub input: Payload,
-    /// What its randomness comes from.
-    pub seed: Seed,
-    /// How it hangs together with its parent.
-    pub options: ChildOptions,
-}
-
-/// Who wrote a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The workflow, in one of its generations.
-    Workflow(u32),
-    /// An attempt of a step.
-    Step(CallId, u32),
-}
-
-/// How a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseState {
-    /// With a result.
-    Completed = 1,
-    /// With a failure.
-    Failed = 2,
-    /// It was asked to stop.
-    Cancelled = 3,
-    /// It cannot be continued safely.
-    Quarantined = 4,
-}
-
-/// What a run waits for.
-#[derive(Clone, Debug)]
-pub struct Park {
-    /// The earliest of its timers, retries and deadline.
-    pub wake_at: Option<Timestamp>,
-    /// The signals that wake it.
-    pub signals: Vec<Name>,
-    /// The updates that wake it.
-    pub updates: Vec<Name>,
-    /// Activations in a row that failed without progress.
-    pub strikes: u16,
-    /// For people: its open calls.
-    pub open_calls: Payload,
-}
-
-macro_rules! columns {
-    ($($name:ident { $($column:ident: $type:ty),+ $(,)? })+) => {
-        $(
-            #[derive(Default)]
-            struct $name { $($column: Vec<$type>),+ }
-        )+
-    };
-}
-
-type Time = DateTime<Utc>;
-
-columns! {
-    Events {
-        runs: Uuid, seqs: i32, kinds: i16, calls: Option<i32>, names: String, inputs: Option<Vec<u8>>, attempts: i32,
-        failed: bool, outcomes: Option<Vec<u8>>, asked_ats: Option<Time>, ats: Time, inbox: Option<i64>,
-    }
-    Attempts {
-        runs: Uuid, calls: i32, attempts: i32, failures: Option<Vec<u8>>, heartbeats: Option<Vec<u8>>, started_ats: Time,
-        ended_ats: Option<Time>, next_ats: Option<Time>,
-    }
-    Logs { runs: Uuid, sources: i32, attempts: i32, numbers: i32, levels: i16, messages: String }
-    Values { runs: Uuid, keys: String, values: Vec<u8> }
-    Children {
-        runs: Uuid, calls: i32, ids: Uuid, workflows: String, inputs: Vec<u8>, seeds: Vec<u8>, abandon: bool,
-        detached: bool,
-    }
-    Releases { runs: Uuid, calls: i32 }
-    Answers { runs: Uuid, calls: i32, failed: bool, answers: Vec<u8> }
-    Discards { runs: Uuid, inbox: i64 }
-    Continuations { runs: Uuid, generations: i32, seqs: i32, calls: i32, inputs: Vec<u8>, ats: Time, told: Option<String> }
-    Ends { runs: Uuid, states: i16, results: Vec<u8> }
-    Parks { runs: Uuid, wake_ats: Option<Time>, signals: String, updates: String, strikes: i16, open_calls: Vec<u8> }
-}
+use super::history::{Attempt, level_code};
+use super::record::{Close, NewChild, Park, Record, Source, Start};
+use super::{CloseState, Lease, Result, RunSummary};
+use crate::model::{
+    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunState,
+};
 
 /// Columns that grow as records are added.
 #[derive(Default)]
 pub(super) struct Batch {
+    starts: Starts,
     events: Events,
     attempts: Attempts,
     logs: Logs,
@@ -139,7 +31,28 @@ pub(super) struct Batch {
     continuations: Continuations,
     ends: Ends,
     parks: Parks,
+    /// Runs that begin in this batch and have left nothing but events and lines so far.
+    plain: HashMap<Uuid, Plain>,
+    /// Those of them that ended in it.
+    ended: Vec<RunSummary>,
 }
+
+/// A run that may be over in the commit that it begins in: then it is one row, written once.
+struct Plain {
+    /// Its place among the starts.
+    index: usize,
+    start: Start,
+    events: u32,
+}
+
+/// One parameter for each column, after the host and its epoch.
+static COMMIT: LazyLock<String> = LazyLock::new(|| {
+    let columns = Starts::COUNT + Events::COUNT + Attempts::COUNT + Logs::COUNT + Values::COUNT + Children::COUNT;
+    let columns = columns + Releases::COUNT + Answers::COUNT + Discards::COUNT + Continuations::COUNT;
+    let columns = columns + Ends::COUNT + Parks::COUNT;
+    let parameters: Vec<_> = (1..=2 + columns).map(|number| format!("${number}")).collect();
+    format!("SELECT run_id, verdict FROM commit_batch({})", parameters.join(", "))
+});
 
 /// Codes of `events.kind`; history.rs reads them.
 pub(super) const KIND_STEP: i16 = 0;
@@ -157,7 +70,11 @@ pub(super) fn int(number: u32) -> i32 {
 
 impl Batch {
     pub(super) fn add(&mut self, run_id: RunId, record: &Record) {
+        if !matches!(record, Record::Start(_) | Record::Event(_) | Record::Log(..) | Record::Close(_)) {
+            self.plain.remove(&run_id.0);
+        }
         match record {
+            Record::Start(start) => self.add_start(start),
             Record::Event(event) => self.add_event(run_id, event),
             Record::Attempt(attempt) => self.add_attempt(run_id, attempt),
             Record::Log(source, line) => self.add_log(run_id, *source, line),
@@ -179,16 +96,50 @@ impl Batch {
                 self.discards.inbox.push(*inbox);
             }
             Record::Continue(origin, input) => self.add_continuation(run_id, origin, input),
-            Record::Close(state, result) => {
-                self.ends.runs.push(run_id.0);
-                self.ends.states.push(*state as i16);
-                self.ends.results.push(result.as_bytes().to_vec());
-            }
+            Record::Close(close) => self.add_close(run_id, close),
             Record::Park(park) => self.add_park(run_id, park),
         }
     }
 
+    fn add_start(&mut self, start: &Start) {
+        let Start { info, input, idempotency_key } = start;
+        let columns = &mut self.starts;
+        self.plain.insert(info.run_id.0, Plain { index: columns.runs.len(), start: start.clone(), events: 0 });
+        columns.runs.push(info.run_id.0);
+        columns.namespaces.push(info.namespace.to_string());
+        columns.workflows.push(info.workflow.to_string());
+        columns.components.push(info.component.to_string());
+        columns.versions.push(int(info.version));
+        columns.durabilities.push(i16::from(info.durability == Durability::Strict));
+        columns.seeds.push(info.seed.0.to_vec());
+        columns.keys.push(idempotency_key.clone());
+        columns.inputs.push(input.as_bytes().to_vec());
+        columns.started_ats.push(info.started_at.into());
+        columns.deadline_ats.push(info.deadline.map(Into::into));
+        columns.states.push(0);
+        columns.results.push(None);
+        columns.closed_ats.push(None);
+    }
+
+    fn add_close(&mut self, run_id: RunId, close: &Close) {
+        let Close { state, result, at } = close;
+        if let Some(Plain { index, start, events }) = self.plain.remove(&run_id.0) {
+            self.starts.states[index] = *state as i16;
+            self.starts.results[index] = Some(result.as_bytes().to_vec());
+            self.starts.closed_ats[index] = (*state != CloseState::Quarantined).then(|| (*at).into());
+            self.ended.push(start.ended(close, events));
+            return;
+        }
+        self.ends.runs.push(run_id.0);
+        self.ends.states.push(*state as i16);
+        self.ends.results.push(result.as_bytes().to_vec());
+        self.ends.ats.push((*at).into());
+    }
+
     fn add_event(&mut self, run_id: RunId, event: &Event) {
+        if let Some(plain) = self.plain.get_mut(&run_id.0) {
+            plain.events += 1;
+        }
         let columns = &mut self.events;
         columns.runs.push(run_id.0);
         columns.seqs.push(int(event.seq));
@@ -300,37 +251,50 @@ impl Batch {
         columns.open_calls.push(park.open_calls.as_bytes().to_vec());
     }
 
+    /// The runs that began and ended in it.
+    pub(super) fn take_ended(&mut self) -> Vec<RunSummary> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// One call, one commit. Returns the runs whose end was not as asked, and those that something has come of it for.
     pub(super) async fn send(self, connection: &mut PgConnection, lease: &Lease) -> Result<Vec<(Uuid, i16)>> {
-        let Self { events, attempts, logs, values, children, releases, answers, discards, continuations, ends, parks } =
-            self;
-        let call = sqlx::query_as(
-            "SELECT run_id, verdict FROM commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-             $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, \
-             $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, \
-             $58, $59, $60, $61, $62, $63)",
-        );
-        let call = call.bind(lease.host_id.0).bind(lease.epoch);
-        let call = call.bind(events.runs).bind(events.seqs).bind(events.kinds).bind(events.calls).bind(events.names);
-        let call = call.bind(events.inputs).bind(events.attempts).bind(events.failed).bind(events.outcomes);
-        let call = call.bind(events.asked_ats).bind(events.ats).bind(events.inbox);
-        let call = call.bind(attempts.runs).bind(attempts.calls).bind(attempts.attempts).bind(attempts.failures);
-        let call = call.bind(attempts.heartbeats).bind(attempts.started_ats).bind(attempts.ended_ats);
-        let call = call.bind(attempts.next_ats);
-        let call = call.bind(logs.runs).bind(logs.sources).bind(logs.attempts).bind(logs.numbers).bind(logs.levels);
-        let call = call.bind(logs.messages).bind(values.runs).bind(values.keys).bind(values.values);
-        let call = call.bind(children.runs).bind(children.calls).bind(children.ids).bind(children.workflows);
-        let call = call.bind(children.inputs).bind(children.seeds).bind(children.abandon).bind(children.detached);
-        let call = call.bind(releases.runs).bind(releases.calls);
-        let call = call.bind(answers.runs).bind(answers.calls).bind(answers.failed).bind(answers.answers);
-        let call = call.bind(discards.runs).bind(discards.inbox);
-        let call = call.bind(continuations.runs).bind(continuations.generations).bind(continuations.seqs);
-        let call = call.bind(continuations.calls).bind(continuations.inputs).bind(continuations.ats);
-        let call = call.bind(continuations.told);
-        let call = call.bind(ends.runs).bind(ends.states).bind(ends.results);
-        let call = call.bind(parks.runs).bind(parks.wake_ats).bind(parks.signals).bind(parks.updates);
-        let call = call.bind(parks.strikes).bind(parks.open_calls);
+        let call = sqlx::query_as(AssertSqlSafe(COMMIT.as_str())).bind(lease.host_id.0).bind(lease.epoch);
+        let call = self.values.bind(self.logs.bind(self.attempts.bind(self.events.bind(self.starts.bind(call)))));
+        let call = self.discards.bind(self.answers.bind(self.releases.bind(self.children.bind(call))));
+        let call = self.parks.bind(self.ends.bind(self.continuations.bind(call)));
         Ok(call.fetch_all(connection).await?)
+    }
+}
+
+impl Start {
+    /// The run, when it has ended in the commit that it began in: what is not said here cannot have happened yet.
+    fn ended(self, close: &Close, events: u32) -> RunSummary {
+        let Self { info, input, idempotency_key } = self;
+        RunSummary {
+            run_id: info.run_id,
+            workflow: info.workflow.to_string(),
+            component: info.component.to_string(),
+            version: info.version,
+            state: match close.state {
+                CloseState::Completed => RunState::Completed,
+                CloseState::Failed => RunState::Failed,
+                CloseState::Cancelled => RunState::Cancelled,
+                CloseState::Quarantined => RunState::Quarantined,
+            },
+            durability: info.durability,
+            idempotency_key,
+            input,
+            result: Some(close.result.clone()),
+            started_at: info.started_at,
+            cancelled_at: None,
+            closed_at: (close.state != CloseState::Quarantined).then_some(close.at),
+            events,
+            wake_at: None,
+            open_calls: None,
+            deadline_at: info.deadline,
+            parent_run_id: None,
+            generation: 0,
+        }
     }
 }
 

@@ -51,6 +51,19 @@ impl Store {
         Ok((version.unsigned_abs(), created))
     }
 
+    /// The component and the version that new runs of a workflow take; `None` if no component has it.
+    pub async fn newest(&self, namespace: &Namespace, workflow: &Name) -> Result<Option<(Name, u32)>> {
+        let row: Option<(String, i32)> =
+            sqlx::query_as("SELECT component, version FROM workflows WHERE namespace = $1 AND workflow = $2")
+                .bind(&**namespace)
+                .bind(&**workflow)
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some((component, version)) = row else { return Ok(None) };
+        let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
+        Ok(Some((component, version.unsigned_abs())))
+    }
+
     /// A version of a component; `None` if there is no such.
     pub async fn version(&self, namespace: &Namespace, component: &Name, version: u32) -> Result<Option<Version>> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(

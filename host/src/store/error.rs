@@ -32,6 +32,9 @@ pub enum Error {
     /// `WL008`
     #[error("the update id belongs to another update of the run")]
     UpdateConflict,
+    /// `WL009`
+    #[error("somebody else has just started one of these runs")]
+    StartedMeanwhile,
     /// The database cannot be reached or is busy: the same again later may work.
     #[error("the database is not available: {0}")]
     Unavailable(sqlx::Error),
@@ -76,6 +79,7 @@ impl From<sqlx::Error> for Error {
             "WL006" => Self::NoSuchNamespace,
             "WL007" => Self::WorkflowTaken(database.message().to_owned()),
             "WL008" => Self::UpdateConflict,
+            "WL009" => Self::StartedMeanwhile,
             // Connection, operator intervention, out of resources, lock not available, serialization, read-only.
             code if ["08", "57", "53", "55", "40"].contains(&&code[..2]) || code == "25006" => Self::Unavailable(error),
             _ => Self::Internal(error),

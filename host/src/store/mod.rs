@@ -3,12 +3,14 @@
 
 mod batch;
 mod clock;
+mod columns;
 mod components;
 mod connect;
 mod error;
 mod history;
 mod inbox;
 mod lease;
+mod record;
 mod runs;
 mod schedule;
 mod start;
@@ -19,7 +21,6 @@ mod writer;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-pub use batch::{CloseState, NewChild, Park, Record, Source};
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::ConnectError;
@@ -27,12 +28,13 @@ pub use error::{Error, Result};
 pub use history::{Attempt, LogRow, Published};
 pub use inbox::{Letter, Sent, Update};
 pub use lease::{Lease, LeaseTimes};
+pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped};
 pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
 pub use watch::{Watcher, Watchers};
-pub use writer::{Lost, RunWriter, Verdict, Writers};
+pub use writer::{Accepted, Lost, RunWriter, Verdict, Writers};
 
 /// One installation: a schema in a database.
 #[derive(Clone, Debug)]

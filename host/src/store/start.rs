@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::batch::int;
 use super::inbox::INBOX_MAX;
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, duration_us};
+use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Timestamp, duration_us};
 
 /// A run that somebody asks for.
 #[derive(Clone, Debug)]
@@ -116,6 +116,23 @@ impl Store {
 }
 
 impl NewRun {
+    /// The run that it becomes if it is accepted at this time, for this version of the component that has its workflow.
+    pub fn accepted(&self, component: Name, version: u32, at: Timestamp) -> RunInfo {
+        RunInfo {
+            run_id: self.run_id,
+            namespace: self.namespace.clone(),
+            workflow: self.workflow.clone(),
+            component,
+            version,
+            started_at: at,
+            seed: Seed::new(),
+            durability: self.durability,
+            deadline: self.timeout.map(|timeout| at.after(timeout)),
+            parent: None,
+            origin: Origin::new(at),
+        }
+    }
+
     fn durability_code(&self) -> i16 {
         i16::from(self.durability == Durability::Strict)
     }
@@ -130,19 +147,8 @@ impl StartedRow {
         let Self { component: Some(component), version: Some(version), started_at: Some(started_at), .. } = self else {
             return Err(Error::Internal(sqlx::Error::Decode("a run without a component".into())));
         };
-        let started_at = started_at.into();
-        Ok(Started::New(RunInfo {
-            run_id: run.run_id,
-            namespace: run.namespace.clone(),
-            workflow: run.workflow.clone(),
-            component: Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?,
-            version: version.unsigned_abs(),
-            started_at,
-            seed,
-            durability: run.durability,
-            deadline: self.deadline_at.map(Into::into),
-            parent: None,
-            origin: Origin::new(started_at),
-        }))
+        let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
+        let info = run.accepted(component, version.unsigned_abs(), started_at.into());
+        Ok(Started::New(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info }))
     }
 }

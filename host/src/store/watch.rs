@@ -1,11 +1,12 @@
 //! Those in this process who wait for a run to change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::RunSummary;
 use crate::model::RunId;
 
 /// Told of every commit of this host about a run. A hint: commits of other hosts are not seen here.
@@ -15,14 +16,23 @@ pub struct Watchers(Arc<Mutex<HashMap<RunId, Watched>>>);
 #[derive(Debug, Default)]
 struct Watched {
     watchers: usize,
-    changed: Arc<Notify>,
+    news: Arc<News>,
+}
+
+/// What those who watch a run are told.
+#[derive(Debug, Default)]
+struct News {
+    changed: Notify,
+    ended: Notify,
+    /// How the run ended, where that is known without asking the database.
+    summary: OnceLock<RunSummary>,
 }
 
 /// Watches one run until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
     run_id: RunId,
-    changed: Arc<Notify>,
+    news: Arc<News>,
     all: Watchers,
 }
 
@@ -32,13 +42,25 @@ impl Watchers {
         let mut all = self.lock();
         let watched = all.entry(run_id).or_default();
         watched.watchers += 1;
-        Watcher { run_id, changed: watched.changed.clone(), all: self.clone() }
+        Watcher { run_id, news: watched.news.clone(), all: self.clone() }
     }
 
     /// Something was committed about a run.
     pub fn changed(&self, run_id: RunId) {
         if let Some(watched) = self.lock().get(&run_id) {
-            watched.changed.notify_waiters();
+            watched.news.changed.notify_waiters();
+        }
+    }
+
+    /// The run ended, or cannot go on. `summary`: how, if that is known.
+    pub fn ended(&self, run_id: RunId, summary: Option<RunSummary>) {
+        if let Some(watched) = self.lock().get(&run_id) {
+            if let Some(summary) = summary {
+                // A run ends once.
+                let _ = watched.news.summary.set(summary);
+            }
+            watched.news.changed.notify_waiters();
+            watched.news.ended.notify_waiters();
         }
     }
 
@@ -49,9 +71,24 @@ impl Watchers {
 }
 
 impl Watcher {
+    /// The run that is watched.
+    pub fn run_id(&self) -> RunId {
+        self.run_id
+    }
+
     /// Ends at the next change. Make it before looking at the run, so that no change falls between.
     pub fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.news.changed.notified()
+    }
+
+    /// Ends when the run does. Make it before looking, too.
+    pub fn ended(&self) -> Notified<'_> {
+        self.news.ended.notified()
+    }
+
+    /// How the run ended, if that is known without asking the database.
+    pub fn summary(&self) -> Option<RunSummary> {
+        self.news.summary.get().cloned()
     }
 }
 

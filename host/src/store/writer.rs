@@ -6,11 +6,14 @@
 //!
 //! A host has a few writers, each with a connection of its own. All records of one run go through the same writer, so they
 //! are committed in the order in which they were made.
+//!
+//! What is written about a run that has just been accepted is held for a moment: nothing has left the host yet, and a run that
+//! is over soon is one row and one commit.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::{Error, Hint, Lease, Record, Store, Watchers};
+use super::{Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
 use crate::model::RunId;
 
 /// Most submissions in one commit.
@@ -34,6 +37,12 @@ const TOLD: i16 = 3;
 /// Between attempts to reach a database that is away: from, to.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// From this one on, nothing was written: the run cannot be accepted as it is.
+const REFUSED: i16 = 5;
+
+/// How long the records of a run that was just accepted are held.
+const HELD_FOR: Duration = Duration::from_millis(2);
+
 /// What became of records that were committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -41,6 +50,15 @@ pub enum Verdict {
     Done,
     /// They are there, but the run was not parked: something has come for it.
     Mail,
+}
+
+/// Whether a run that this host went ahead with was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is there.
+    Yes,
+    /// It is there already, from another start, or its workflow has another version by now. Nothing of it was written.
+    Refused,
 }
 
 /// The run is no longer this host's; nothing more is written about it.
@@ -52,6 +70,7 @@ struct Submission {
     run: Arc<Run>,
     number: u64,
     records: Vec<Record>,
+    accepted: Option<oneshot::Sender<Accepted>>,
     answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
 }
 
@@ -63,6 +82,15 @@ struct Run {
     /// Number of the last submission that was handed over, and of the last that was committed.
     submitted: AtomicU64,
     committed: AtomicU64,
+    held: Mutex<Option<Held>>,
+}
+
+/// What was written about a run that was just accepted.
+#[derive(Debug)]
+struct Held {
+    records: Vec<Record>,
+    accepted: oneshot::Sender<Accepted>,
+    since: Instant,
 }
 
 /// The writers of one lease.
@@ -94,9 +122,23 @@ impl Writers {
 
     /// What writes about one run. When the run is lost, `end` is cancelled.
     pub fn for_run(&self, run_id: RunId, end: CancellationToken) -> RunWriter {
+        self.writer(run_id, end, None)
+    }
+
+    /// What writes about a run that is being accepted, and whether it was, once that is known. A sender that is gone means
+    /// that it is not known: the lease was lost.
+    pub fn for_new_run(&self, start: Start, end: CancellationToken) -> (RunWriter, oneshot::Receiver<Accepted>) {
+        let run_id = start.info.run_id;
+        let (accepted, is_accepted) = oneshot::channel();
+        let held = Held { records: vec![Record::Start(start)], accepted, since: Instant::now() };
+        (self.writer(run_id, end, Some(held)), is_accepted)
+    }
+
+    fn writer(&self, run_id: RunId, end: CancellationToken, held: Option<Held>) -> RunWriter {
         // The low bits choose the shard: the next ones choose the writer.
         let index = usize::from(run_id.0.as_bytes()[14]) % self.queues.len();
-        let run = Run { run_id, end, submitted: AtomicU64::new(0), committed: AtomicU64::new(0) };
+        let (submitted, committed, held) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(held));
+        let run = Run { run_id, end, submitted, committed, held };
         RunWriter { run: Arc::new(run), queue: self.queues[index].clone() }
     }
 }
@@ -111,6 +153,7 @@ pub struct RunWriter {
 impl RunWriter {
     /// Hand over records without waiting for their commit. They are committed before whatever is handed over later.
     pub async fn append(&self, records: Vec<Record>) -> Result<(), Lost> {
+        let Some(records) = self.run.hold(records) else { return Ok(()) };
         if records.is_empty() {
             return Ok(());
         }
@@ -121,12 +164,27 @@ impl RunWriter {
     /// free if everything is committed already.
     pub async fn commit(&self, records: Vec<Record>) -> Result<Verdict, Lost> {
         let Run { submitted, committed, .. } = &*self.run;
-        if records.is_empty() && committed.load(Ordering::Acquire) >= submitted.load(Ordering::Acquire) {
+        let is_behind = self.is_holding() || committed.load(Ordering::Acquire) < submitted.load(Ordering::Acquire);
+        if records.is_empty() && !is_behind {
             return if self.run.end.is_cancelled() { Err(Lost) } else { Ok(Verdict::Done) };
         }
         let (answer, verdict) = oneshot::channel();
         self.submit(records, Some(answer)).await?;
         verdict.await.map_err(|_| Lost)?
+    }
+
+    /// Hand over what is held.
+    pub async fn release(&self) -> Result<(), Lost> {
+        if self.is_holding() { self.submit(Vec::new(), None).await } else { Ok(()) }
+    }
+
+    /// When what is held should be handed over. `None`: nothing is.
+    pub fn holds_until(&self) -> Option<Instant> {
+        self.run.held().as_ref().map(|held| held.since + HELD_FOR)
+    }
+
+    fn is_holding(&self) -> bool {
+        self.run.held().is_some()
     }
 
     async fn submit(
@@ -138,9 +196,31 @@ impl RunWriter {
             return Err(Lost);
         }
         let place = self.queue.reserve().await.map_err(|_| Lost)?;
+        // Until it is in the queue: nobody gets in between.
+        let mut held = self.run.held();
+        let (mut all, accepted) = held.take().map_or((Vec::new(), None), |held| (held.records, Some(held.accepted)));
+        all.extend(records);
         let number = self.run.submitted.fetch_add(1, Ordering::AcqRel) + 1;
-        place.send(Submission { run: self.run.clone(), number, records, answer });
+        place.send(Submission { run: self.run.clone(), number, records: all, accepted, answer });
         Ok(())
+    }
+}
+
+impl Run {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        // Nothing under the lock can panic half way.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hold these as well, if the run's records are held. If not, they come back.
+    fn hold(&self, records: Vec<Record>) -> Option<Vec<Record>> {
+        match &mut *self.held() {
+            Some(held) if held.since.elapsed() < HELD_FOR => {
+                held.records.extend(records);
+                None
+            }
+            _ => Some(records),
+        }
     }
 }
 
@@ -166,7 +246,11 @@ impl Writer {
         loop {
             submissions = drop_lost(submissions);
             match self.send(&submissions).await {
-                Ok(verdicts) => return self.answer(submissions, &verdicts),
+                Ok((verdicts, _)) if verdicts.iter().any(|(_, verdict)| *verdict == REFUSED) => {
+                    submissions.iter_mut().for_each(|submission| submission.refuse(&verdicts));
+                }
+                Ok((verdicts, ended)) => return self.answer(submissions, &verdicts, ended),
+                Err(Error::StartedMeanwhile) => {}
                 Err(Error::Conflict(run_id)) => {
                     tracing::error!(run.id = %run_id, "another writer has added to the run's history");
                     lose(&submissions, |submission| submission.run.run_id == run_id);
@@ -198,7 +282,7 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, submissions: &[Submission]) -> Result<Vec<(Uuid, i16)>, Error> {
+    async fn send(&mut self, submissions: &[Submission]) -> Result<(Vec<(Uuid, i16)>, Vec<RunSummary>), Error> {
         let mut batch = Batch::default();
         for submission in submissions {
             submission.records.iter().for_each(|record| batch.add(submission.run.run_id, record));
@@ -207,10 +291,11 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(self.store.connection().await?),
         };
-        batch.send(connection, &self.lease).await
+        let ended = batch.take_ended();
+        Ok((batch.send(connection, &self.lease).await?, ended))
     }
 
-    fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)]) {
+    fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)], ended: Vec<RunSummary>) {
         let (own, others): (Vec<_>, Vec<_>) = verdicts.iter().partition(|(_, verdict)| *verdict < TOLD);
         for (run_id, verdict) in others {
             let hint = if verdict == TOLD { Hint::Mail(RunId(run_id)) } else { Hint::Ready };
@@ -218,7 +303,8 @@ impl Writer {
             let _ = self.hints.send(hint);
         }
         let verdicts: HashMap<_, _> = own.into_iter().collect();
-        for Submission { run, number, answer, .. } in submissions {
+        let mut ended: HashMap<_, _> = ended.into_iter().map(|summary| (summary.run_id, summary)).collect();
+        for Submission { run, number, records, accepted, answer } in submissions {
             let verdict = match verdicts.get(&run.run_id.0) {
                 None => Ok(Verdict::Done),
                 Some(2) => Ok(Verdict::Mail),
@@ -228,8 +314,21 @@ impl Writer {
                 Ok(_) => drop(run.committed.fetch_max(number, Ordering::AcqRel)),
                 Err(Lost) => run.end.cancel(),
             }
-            self.watchers.changed(run.run_id);
+            match records.last() {
+                Some(Record::Close(_)) => self.watchers.ended(run.run_id, ended.remove(&run.run_id)),
+                _ => self.watchers.changed(run.run_id),
+            }
+            reply(accepted, Accepted::Yes);
             reply(answer, verdict);
+        }
+    }
+}
+
+impl Submission {
+    fn refuse(&mut self, verdicts: &[(Uuid, i16)]) {
+        if verdicts.iter().any(|(run_id, _)| *run_id == self.run.run_id.0) {
+            self.run.end.cancel();
+            reply(self.accepted.take(), Accepted::Refused);
         }
     }
 }
@@ -246,9 +345,9 @@ fn lose(submissions: &[Submission], which: impl Fn(&Submission) -> bool) {
     submissions.iter().filter(|submission| which(submission)).for_each(|submission| submission.run.end.cancel());
 }
 
-fn reply(answer: Option<oneshot::Sender<Result<Verdict, Lost>>>, verdict: Result<Verdict, Lost>) {
-    if let Some(answer) = answer {
+fn reply<T>(asked: Option<oneshot::Sender<T>>, answer: T) {
+    if let Some(asked) = asked {
         // Whoever asked may have stopped waiting.
-        let _ = answer.send(verdict);
+        let _ = asked.send(answer);
     }
 }

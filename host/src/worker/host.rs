@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::notify::Notifier;
 use super::{listen, notify, session};
 use crate::model::{Failure, HostId, HostPattern, Level, Name, Namespace, Payload, RunId};
-use crate::run::{self, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
+use crate::run::{self, GuestThreads, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
 use crate::sandbox::Limits;
-use crate::store::{self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watchers};
+use crate::store::{self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers};
 
 /// How a host works.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Host {
     pub(super) programs: Arc<Programs>,
     pub(super) config: HostConfig,
     pub(super) watchers: Watchers,
-    pub(super) step_runtime: tokio::runtime::Handle,
+    pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
     pub(super) ready: Notify,
     /// A claim or a start failed: it may have been committed all the same.
@@ -62,11 +62,11 @@ pub enum Waited {
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Host {
-    /// Begin to work. Steps compute on `step_runtime`. The task ends after [`shutdown`](Self::shutdown).
+    /// Begin to work. Guests compute on `threads`. The task ends after [`shutdown`](Self::shutdown).
     pub fn start(
         store: Store,
         config: HostConfig,
-        step_runtime: tokio::runtime::Handle,
+        threads: GuestThreads,
     ) -> Result<(Arc<Self>, JoinHandle<()>), SandboxError> {
         let sandbox = Arc::new(build_sandbox(config.limits.clone(), config.cache.as_deref())?);
         let (notifier, hints) = notify::channel();
@@ -76,7 +76,7 @@ impl Host {
             store,
             config,
             watchers: Watchers::default(),
-            step_runtime,
+            threads,
             ready: Notify::new(),
             unanswered: Notify::new(),
             notifier,
@@ -115,15 +115,15 @@ impl Host {
         run::upload(&self.store, &self.programs, namespace, name, bytes, grants).await
     }
 
-    /// Accept a run.
-    pub async fn start_run(&self, run: &NewRun) -> store::Result<Started> {
+    /// Accept a run. `is_awaited`: whoever asks waits for its end, and hears of both at once.
+    pub async fn start_run(&self, run: &NewRun, is_awaited: bool) -> store::Result<Started> {
         let runner = self.runner.borrow().clone();
         let Some(runner) = runner else {
             let started = self.store.start_run(run, None).await?;
             self.became_ready();
             return Ok(started);
         };
-        let (started, is_ours) = runner.start(run).await.inspect_err(|_| self.unanswered.notify_one())?;
+        let (started, is_ours) = runner.start(run, is_awaited).await.inspect_err(|_| self.unanswered.notify_one())?;
         if !is_ours {
             self.became_ready();
         }
@@ -156,20 +156,29 @@ impl Host {
         Ok(sent)
     }
 
-    /// Wait for a run's end, but no longer than `timeout`.
-    pub async fn wait_for_end(&self, namespace: &Namespace, run_id: RunId, timeout: Duration) -> store::Result<Waited> {
-        let watcher = self.watchers.watch(run_id);
+    /// Wait for the end of the run that is watched, but no longer than `timeout`.
+    pub async fn wait_for_end(
+        &self,
+        watcher: &Watcher,
+        namespace: &Namespace,
+        timeout: Duration,
+    ) -> store::Result<Waited> {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
-            let changed = watcher.changed();
-            let Some(run) = self.store.get_run(namespace, run_id).await? else { return Ok(Waited::NoSuchRun) };
+            let ended = watcher.ended();
+            if let Some(run) = watcher.summary() {
+                return Ok(Waited::Ended(run));
+            }
+            let Some(run) = self.store.get_run(namespace, watcher.run_id()).await? else {
+                return Ok(Waited::NoSuchRun);
+            };
             if run.result.is_some() {
                 return Ok(Waited::Ended(run));
             }
             if tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled() {
                 return Ok(Waited::StillOpen(run));
             }
-            self.pause(changed, deadline).await;
+            self.pause(ended, deadline).await;
         }
     }
 
@@ -240,7 +249,7 @@ impl Host {
             self.notifier.send(Hint::Mail(parent));
             self.became_ready();
         }
-        self.watchers.changed(run_id);
+        self.watchers.ended(run_id, None);
         Ok(())
     }
 

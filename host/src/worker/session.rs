@@ -64,7 +64,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
         limits: Arc::new(host.config.limits.clone()),
         config: host.config.run.clone(),
         hints,
-        step_runtime: host.step_runtime.clone(),
+        threads: host.threads.clone(),
         shutdown: host.shutdown.clone(),
     });
     actors.spawn(heartbeat::run(host.clone(), lease.clone(), clock.clone()));

@@ -1,0 +1,76 @@
+//! Stops guest code of the workflow role that computes for too long.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Result, UpdateDeadline};
+
+use super::Violation;
+use super::trap::TIME_EXCEEDED;
+
+/// Processor time that a guest may take on a thread that others need too. Most turns take a hundredth of it.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 10 ms.
+#[derive(Debug)]
+pub struct Watch {
+    deadline: Instant,
+    end: CancellationToken,
+    slice: Slice,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slice {
+    /// The thread is its own.
+    Whole,
+    /// Counted from the first look: turns that end before one cost nothing.
+    NotSeen,
+    /// Until the thread has used this much.
+    Until(Duration),
+}
+
+/// The guest has used up its slice of a thread that it shares. It is called again, from the beginning, on another.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the guest takes long, and the thread is for those that do not")]
+pub struct SliceOver;
+
+impl Watch {
+    /// For guest code that may go on for `time` from now, and until `end` is cancelled.
+    pub fn new(end: CancellationToken, time: Duration) -> Self {
+        Self { deadline: Instant::now() + time, end, slice: Slice::Whole }
+    }
+
+    /// The guest is called. `is_shared`: on a thread that others need too.
+    pub fn begin(&mut self, is_shared: bool) {
+        self.slice = if is_shared { Slice::NotSeen } else { Slice::Whole };
+    }
+
+    /// The guest may go on for `time` from now.
+    pub fn wind_up(&mut self, time: Duration) {
+        self.deadline = Instant::now() + time;
+    }
+
+    /// What the guest's store asks at every tick.
+    pub fn look(&mut self) -> Result<UpdateDeadline> {
+        if self.end.is_cancelled() {
+            return Err(Violation::new(TIME_EXCEEDED, "the activation is over").into());
+        }
+        if Instant::now() > self.deadline {
+            return Err(Violation::new(TIME_EXCEEDED, "the guest took too long over one event").into());
+        }
+        match self.slice {
+            Slice::Whole => {}
+            Slice::NotSeen => self.slice = Slice::Until(thread_time() + SLICE),
+            Slice::Until(end) if thread_time() > end => return Err(SliceOver.into()),
+            Slice::Until(_) => {}
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}
+
+/// Processor time that this thread has used: on a busy machine a thread waits, and that is nobody's fault.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
