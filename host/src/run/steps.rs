@@ -218,6 +218,8 @@ impl Attempt {
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(runner.limits.hostcall_bytes);
         store.set_fuel(runner.limits.step_fuel)?;
+        // Without a deadline of its own, the first look would be one tick late already.
+        store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let exports = runner.program.code.step.instantiate_async(&mut store).await?;
         let info = &runner.info;

@@ -23,6 +23,9 @@ pub(super) enum Waited {
 /// How often an activation that waits for a step looks into the run's inbox by itself: hints may be lost.
 const LETTERS_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a run that was just accepted may wait before it is written: most are over sooner, and are written once.
+const HELD_FOR: Duration = Duration::from_millis(2);
+
 /// However far away a time is, it is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
@@ -42,7 +45,7 @@ impl Activation {
             let due = self.next_due();
             let park_at = self.may_park(due).then(|| self.park_at(idle_since));
             let look_at = looked_at + LETTERS_EVERY;
-            let release_at = self.writer.holds_until().map(Instant::from_std);
+            let release_at = self.writer.is_holding().then(|| idle_since + HELD_FOR);
             let (end, shutdown) = (self.end.clone(), self.runner.shutdown.clone());
             tokio::select! {
                 biased;

@@ -40,8 +40,8 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 /// From this one on, nothing was written: the run cannot be accepted as it is.
 const REFUSED: i16 = 5;
 
-/// How long the records of a run that was just accepted are held.
-const HELD_FOR: Duration = Duration::from_millis(2);
+/// How long the records of a run that was just accepted are held at most, and how many.
+const HELD_MAX: (Duration, usize) = (Duration::from_millis(100), 500);
 
 /// What became of records that were committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,12 +178,8 @@ impl RunWriter {
         if self.is_holding() { self.submit(Vec::new(), None).await } else { Ok(()) }
     }
 
-    /// When what is held should be handed over. `None`: nothing is.
-    pub fn holds_until(&self) -> Option<Instant> {
-        self.run.held().as_ref().map(|held| held.since + HELD_FOR)
-    }
-
-    fn is_holding(&self) -> bool {
+    /// Whether what was written is held: the run has just been accepted.
+    pub fn is_holding(&self) -> bool {
         self.run.held().is_some()
     }
 
@@ -215,7 +211,7 @@ impl Run {
     /// Hold these as well, if the run's records are held. If not, they come back.
     fn hold(&self, records: Vec<Record>) -> Option<Vec<Record>> {
         match &mut *self.held() {
-            Some(held) if held.since.elapsed() < HELD_FOR => {
+            Some(held) if held.since.elapsed() < HELD_MAX.0 && held.records.len() < HELD_MAX.1 => {
                 held.records.extend(records);
                 None
             }
