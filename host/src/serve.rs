@@ -23,8 +23,8 @@ pub(crate) enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// Threads for guests.
-    #[error("no threads for guests: {0}")]
+    /// Threads for steps.
+    #[error("no threads for steps: {0}")]
     Threads(std::io::Error),
     /// WebAssembly.
     #[error(transparent)]
@@ -43,9 +43,9 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let runtimes = GuestRuntimes::start().map_err(ServeError::Threads)?;
+    let steps = StepThreads::start().map_err(ServeError::Threads)?;
     let component_bytes = config.limits.component_bytes;
-    let (host, work) = Host::start(store, config, runtimes.threads())?;
+    let (host, work) = Host::start(store, config, GuestThreads::new(steps.handle()))?;
     let api = tokio::spawn(api::serve(listener, host.clone(), component_bytes));
     stop.cancelled().await;
     tracing::info!("stopping");
@@ -74,24 +74,24 @@ pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Threads on which guests compute: never those that serve the API and renew the lease.
-struct GuestRuntimes([Option<Runtime>; 2]);
+/// Threads of steps: never those that serve the API and renew the lease.
+struct StepThreads(Option<Runtime>);
 
-impl GuestRuntimes {
+impl StepThreads {
     fn start() -> std::io::Result<Self> {
-        let start = |name| Builder::new_multi_thread().thread_name(name).enable_all().build();
-        Ok(Self([Some(start("windlass-guest")?), Some(start("windlass-step")?)]))
+        Ok(Self(Some(Builder::new_multi_thread().thread_name("windlass-step").enable_all().build()?)))
     }
 
-    fn threads(&self) -> GuestThreads {
-        let [workflows, steps] = self.0.each_ref().map(|runtime| runtime.as_ref().expect("until it is dropped").handle());
-        GuestThreads::new(workflows.clone(), steps.clone())
+    fn handle(&self) -> tokio::runtime::Handle {
+        self.0.as_ref().expect("until it is dropped").handle().clone()
     }
 }
 
-impl Drop for GuestRuntimes {
+impl Drop for StepThreads {
     fn drop(&mut self) {
         // In an asynchronous context a runtime cannot be waited for.
-        self.0.iter_mut().filter_map(Option::take).for_each(Runtime::shutdown_background);
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -70,7 +70,7 @@ async fn start(run: RunConfig) -> Shared {
 /// A host in this process; it ends with it. Returns where its API is.
 pub async fn serve(database: &Database, config: HostConfig) -> String {
     let store = database.store().await;
-    let threads = GuestThreads::new(runtime().handle().clone(), runtime().handle().clone());
+    let threads = GuestThreads::new(runtime().handle().clone());
     let (host, _work) = Host::start(store, config, threads).expect("a host");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let server = format!("http://{}", listener.local_addr().expect("an address"));

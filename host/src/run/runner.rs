@@ -127,7 +127,7 @@ impl Runner {
             let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
             // A signal that came with it is in its inbox.
             let entry = self.entry(claimed, run.signal.is_none(), place);
-            self.tasks.spawn_on(self.clone().run(entry), &self.threads.workflows);
+            self.tasks.spawn(self.clone().run(entry));
         }
         Ok((started, is_ours))
     }
@@ -153,7 +153,7 @@ impl Runner {
         }
         let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
         let entry = Entry { claimed, is_new: true, place, writer, end };
-        self.tasks.spawn_on(self.clone().run(entry), &self.threads.workflows);
+        self.tasks.spawn(self.clone().run(entry));
         match accepted.await {
             Ok(Accepted::Yes) => Some(info),
             Ok(Accepted::Refused) => {
@@ -184,7 +184,7 @@ impl Runner {
                 }
             }
         };
-        self.tasks.spawn_on(activation, &self.threads.workflows);
+        self.tasks.spawn(activation);
     }
 
     /// Take up runs that this host owns and does not know of. Returns how many there were.

@@ -1,4 +1,4 @@
-//! Where guests compute: on threads that the API, the writers and the heartbeat never wait for.
+//! Where guests compute.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,17 +9,16 @@ use tokio::task::spawn_blocking;
 
 /// The threads of a host's guests.
 ///
-/// An activation is a task of `workflows`, and its guest computes right there, as most do for some microseconds only: a turn
-/// that takes longer than a slice is begun anew on a thread of its own. A step begins there too, and goes on among `steps`
-/// when it waits for something or takes longer than a tick.
+/// A workflow's turn takes some microseconds, less than it would take to wake another thread for it: so a guest computes where
+/// its activation is, among the tasks of the host, for a slice of time. A turn that takes longer is begun anew on a thread of
+/// its own, and so are all that follow of the same program. A step begins beside its workflow too, and goes on among the
+/// threads of steps when it waits for something or takes longer than a tick.
 #[derive(Clone, Debug)]
 pub struct GuestThreads {
-    /// Activations.
-    pub workflows: Handle,
     /// Steps that wait or take long: they give way to each other every 10 ms.
     pub steps: Handle,
     /// For turns that take long: as many at once as there are processors.
-    pub(super) long_turns: Arc<Semaphore>,
+    long_turns: Arc<Semaphore>,
 }
 
 /// The guest's host function, or the engine, has panicked.
@@ -28,10 +27,10 @@ pub struct GuestThreads {
 pub(super) struct Panicked;
 
 impl GuestThreads {
-    /// On these runtimes.
-    pub fn new(workflows: Handle, steps: Handle) -> Self {
+    /// With this runtime for steps.
+    pub fn new(steps: Handle) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workflows, steps, long_turns: Arc::new(Semaphore::new(processors)) }
+        Self { steps, long_turns: Arc::new(Semaphore::new(processors)) }
     }
 
     /// Do work that takes little, here.
