@@ -17,7 +17,9 @@ COMMENT ON COLUMN children.released IS 'The parent has ended or no longer wants 
 
 -- Nobody waits for these children any more: those of runs, or of one call each. What is not to be abandoned is asked to stop
 -- a little later, by cancel_released: here only rows of the parent are touched, so that no two sessions wait for each other.
-CREATE FUNCTION release_children(p_run_ids uuid[], p_calls integer[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION release_children(p_run_ids uuid[], p_calls integer[]) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
     WITH asked AS (
         SELECT c.shard, c.run_id, c.call FROM unnest(p_run_ids, p_calls) AS u (run_id, call)
         JOIN children c ON c.shard = shard_of(u.run_id) AND c.run_id = u.run_id AND (u.call IS NULL OR c.call = u.call)
@@ -27,4 +29,4 @@ CREATE FUNCTION release_children(p_run_ids uuid[], p_calls integer[]) RETURNS vo
     )
     UPDATE children c SET released = true FROM asked a
     WHERE c.shard = a.shard AND c.run_id = a.run_id AND c.call = a.call AND NOT c.abandon;
-$$;
+END $$;

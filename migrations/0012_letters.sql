@@ -16,7 +16,10 @@ RETURN CASE p_kind WHEN 0 THEN p_name = ANY (p_signals) WHEN 4 THEN p_name = ANY
 -- Put letters in. Whoever is parked and waits for one becomes ready. Returns for each run whether a host is at it: it can be
 -- told; if not, some host can claim it.
 CREATE FUNCTION put_letters(p_run_ids uuid[], p_kinds smallint[], p_names text[], p_payloads bytea[])
-RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE sql AS $$
+RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH letters AS MATERIALIZED (
         SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(p_run_ids, p_kinds, p_names, p_payloads)
             AS u (run_id, kind, name, payload)
@@ -31,4 +34,4 @@ RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE sql AS $$
     )
     SELECT DISTINCT l.run_id, o.run_id IS NOT NULL
     FROM letters l LEFT JOIN owned o ON o.shard = l.shard AND o.run_id = l.run_id;
-$$;
+END $$;

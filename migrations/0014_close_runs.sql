@@ -1,10 +1,13 @@
 -- How runs end.
 
 -- Runs that a host is at and that are about to end. Returns those that it had.
-CREATE FUNCTION release_owned(p_host uuid, p_run_ids uuid[]) RETURNS TABLE (run_id uuid) LANGUAGE sql AS $$
+CREATE FUNCTION release_owned(p_host uuid, p_run_ids uuid[]) RETURNS TABLE (run_id uuid) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     DELETE FROM owned o USING unnest(p_run_ids) AS u (run_id)
     WHERE o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host RETURNING o.run_id;
-$$;
+END $$;
 
 -- The end of runs, and what it means to others. The caller holds the locks of these runs and of their parents, and has taken
 -- them out of ready, owned and parked.

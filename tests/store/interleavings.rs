@@ -110,12 +110,12 @@ fn fires(_: &Sql, _: Uuid) -> String {
 
 /// The run's host delivers the first signal that is there: what it reads, it takes.
 fn delivers(sql: &Sql, run: Uuid) -> String {
-    let nothing = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 7 + 3);
-    let parks = "'{}', '{}', '{}', '{}', '{}', '{}'";
     format!(
         "WITH letter AS (SELECT id FROM inbox WHERE run_id = '{run}' AND kind = 0 ORDER BY id LIMIT 1)
-         SELECT commit_batch('{}', 1, '{{{run}}}', '{{0}}', '{{2}}', '{{0}}', '{{go}}', ARRAY['null'::bytea], '{{0}}', '{{f}}',
-             ARRAY['1'::bytea], '{{2026-01-01}}', '{{2026-01-02}}', ARRAY[letter.id], {nothing} {parks}) FROM letter",
+         SELECT commit_batch('{}', 1, e_runs => '{{{run}}}', e_seqs => '{{0}}', e_kinds => '{{2}}', e_calls => '{{0}}',
+             e_names => '{{go}}', e_inputs => ARRAY['null'::bytea], e_attempts => '{{0}}', e_failed => '{{f}}',
+             e_outcomes => ARRAY['1'::bytea], e_asked_ats => '{{2026-01-01}}', e_ats => '{{2026-01-02}}',
+             e_inbox => ARRAY[letter.id]) FROM letter",
         sql.host
     )
 }

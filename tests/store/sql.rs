@@ -47,24 +47,24 @@ impl Sql {
     }
 
     pub(super) fn commit(&self, epoch: i64, events: &str, parks: &str) -> String {
-        let nothing = "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'";
-        let events = if events.is_empty() { nothing } else { events };
-        let parks = if parks.is_empty() { "'{}', '{}', '{}', '{}', '{}', '{}'" } else { parks };
-        // Attempts, logs, values, children, releases, answers, discards, continuations, ends.
-        let between = "'{}', ".repeat(8 + 6 + 3 + 8 + 2 + 4 + 2 + 7 + 3);
-        format!("SELECT * FROM commit_batch('{}', {epoch}, {events}, {between} {parks})", self.host)
+        let parts = [events, parks].map(|part| if part.is_empty() { String::new() } else { format!(", {part}") });
+        format!("SELECT * FROM commit_batch('{}', {epoch}{})", self.host, parts.concat())
     }
 }
 
 pub(super) fn event(run: Uuid, seq: u32, outcome: &str) -> String {
     format!(
-        "'{{{run}}}', '{{{seq}}}', '{{0}}', '{{{seq}}}', '{{s}}', ARRAY['1'::bytea], '{{1}}', '{{f}}', ARRAY['{outcome}'::bytea],
-         '{{2026-01-01}}', '{{2026-01-02}}', '{{NULL}}'"
+        "e_runs => '{{{run}}}', e_seqs => '{{{seq}}}', e_kinds => '{{0}}', e_calls => '{{{seq}}}', e_names => '{{s}}',
+         e_inputs => ARRAY['1'::bytea], e_attempts => '{{1}}', e_failed => '{{f}}', e_outcomes => ARRAY['{outcome}'::bytea],
+         e_asked_ats => '{{2026-01-01}}', e_ats => '{{2026-01-02}}', e_inbox => '{{NULL}}'"
     )
 }
 
 pub(super) fn park(run: Uuid) -> String {
-    format!("'{{{run}}}', '{{NULL}}', '{{go}}', ARRAY[''], '{{0}}', ARRAY['[]'::bytea]")
+    format!(
+        "w_runs => '{{{run}}}', w_wake_ats => '{{NULL}}', w_signals => '{{go}}', w_updates => ARRAY[''], w_strikes => '{{0}}',
+         w_open_calls => ARRAY['[]'::bytea]"
+    )
 }
 
 pub(super) async fn execute(session: &mut PgConnection, statement: &str) -> sqlx::Result<()> {

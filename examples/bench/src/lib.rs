@@ -41,7 +41,7 @@ async fn effects(input: Effects) -> windlass::Result<u32> {
 }
 
 /// One request.
-#[windlass::step(http = ["127.0.0.1"])]
+#[windlass::step(http = ["127.0.0.1:*"])]
 async fn post(url: String) -> windlass::Result<u16> {
     let response = windlass::http::post(url).json(&RECORD).send().await?.success()?;
     Ok(response.status())

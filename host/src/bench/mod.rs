@@ -4,16 +4,26 @@
 //! with `fsync` on. What they are compared to is measured in the same run.
 
 mod bare;
+mod claims;
 mod client;
 mod cpu;
 mod database;
+mod effects;
 mod error;
 mod figure;
 mod latency;
 mod loads;
+mod parked;
+mod pieces;
 mod quantiles;
+mod recovery;
+mod replay;
+mod signal;
+mod soak;
 mod stage;
 mod throughput;
+mod timer;
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,17 +39,56 @@ pub enum Workload {
     Throughput,
     /// One workflow alone.
     Latency,
+    /// Steps that change something outside.
+    Effects,
+    /// From a signal to the step that it lets begin.
+    Signal,
+    /// How late timers are.
+    Timer,
+    /// What runs cost that wait.
+    Parked,
+    /// Bringing a run back to where it was.
+    Replay,
+    /// Until another host goes on with the runs of one that was killed.
+    Recovery,
+    /// From the bytes of a component to an instance.
+    Upload,
+    /// Claiming runs among many closed ones.
+    Claims,
+    /// Half the load for half an hour: nothing grows, nothing slows down.
+    Soak,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Throughput, Self::Latency];
+    pub const ALL: [Self; 11] = [
+        Self::Throughput,
+        Self::Latency,
+        Self::Effects,
+        Self::Signal,
+        Self::Timer,
+        Self::Parked,
+        Self::Replay,
+        Self::Recovery,
+        Self::Upload,
+        Self::Claims,
+        Self::Soak,
+    ];
 
     /// As it is called on the command line and in figures.
     pub fn name(self) -> &'static str {
         match self {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
+            Self::Effects => "effects",
+            Self::Signal => "signal",
+            Self::Timer => "timer",
+            Self::Parked => "parked",
+            Self::Replay => "replay",
+            Self::Recovery => "recovery",
+            Self::Upload => "upload",
+            Self::Claims => "claims",
+            Self::Soak => "soak",
         }
     }
 }
@@ -73,6 +122,15 @@ pub async fn run(options: &Options, workloads: &[Workload], say: &mut dyn FnMut(
         match workload {
             Workload::Throughput => throughput::run(&mut bench).await?,
             Workload::Latency => latency::run(&mut bench).await?,
+            Workload::Effects => effects::run(&mut bench).await?,
+            Workload::Signal => signal::run(&mut bench).await?,
+            Workload::Timer => timer::run(&mut bench).await?,
+            Workload::Parked => parked::run(&mut bench).await?,
+            Workload::Replay => replay::run(&mut bench).await?,
+            Workload::Recovery => recovery::run(&mut bench).await?,
+            Workload::Upload => upload::run(&mut bench).await?,
+            Workload::Claims => claims::run(&mut bench).await?,
+            Workload::Soak => soak::run(&mut bench).await?,
         }
     }
     Ok(())

@@ -15,7 +15,12 @@ impl Times {
     pub(super) fn quantile_ms(&mut self, part: f64) -> f64 {
         self.0.sort_unstable();
         // The smallest number of times that are at least this part of all.
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of measurements are small")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts of measurements are small"
+        )]
         let rank = (part * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }

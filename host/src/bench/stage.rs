@@ -82,7 +82,7 @@ impl Stage {
 
     async fn deploy(&self, host: &HostProcess) -> Result<()> {
         let mut client = host.client().await?;
-        let path = "/v1/namespaces/default/components?grant_http=127.0.0.1";
+        let path = "/v1/namespaces/default/components?grant_http=127.0.0.1:*";
         client.request("POST", path, self.component.clone()).await?;
         Ok(())
     }
@@ -117,7 +117,8 @@ impl HostProcess {
     pub(super) async fn stop(mut self) -> Result<()> {
         if let Some(pid) = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
             let terminate = rustix::process::Signal::TERM;
-            rustix::process::kill_process(pid, terminate).map_err(|error| BenchError::Io { what: "stop a host", source: error.into() })?;
+            rustix::process::kill_process(pid, terminate)
+                .map_err(|error| BenchError::Io { what: "stop a host", source: error.into() })?;
         }
         self.child.wait().await.map_err(BenchError::io("wait for a host"))?;
         Ok(())

@@ -74,11 +74,7 @@ impl From<store::Error> for Interruption {
 }
 
 impl Activation {
-    pub(super) fn new(
-        runner: Arc<Runner>,
-        entry: Entry,
-        program: Arc<super::Program>,
-    ) -> Self {
+    pub(super) fn new(runner: Arc<Runner>, entry: Entry, program: Arc<super::Program>) -> Self {
         let Entry { claimed, is_new, place, writer, end } = entry;
         let info = Arc::new(claimed.info.clone());
         let step_runner = Arc::new(StepRunner {

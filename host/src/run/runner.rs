@@ -31,11 +31,7 @@ pub struct RunConfig {
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self {
-            active_max: 1_024,
-            park_after: Duration::from_millis(200),
-            resident_bytes: 1 << 30,
-        }
+        Self { active_max: 1_024, park_after: Duration::from_millis(200), resident_bytes: 1 << 30 }
     }
 }
 
@@ -88,8 +84,7 @@ pub struct RunnerParts {
 impl Runner {
     /// At no run yet.
     pub fn new(parts: RunnerParts) -> Arc<Self> {
-        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, threads, shutdown } =
-            parts;
+        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, threads, shutdown } = parts;
         let residents_max = (limits.workflow_instances as usize).saturating_sub(config.active_max + DESCRIBING_MAX);
         Arc::new(Self {
             residents: Residents::new(residents_max, config.resident_bytes),

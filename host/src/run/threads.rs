@@ -40,7 +40,10 @@ impl GuestThreads {
     }
 
     /// Do work that may take long.
-    pub(super) async fn long<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+    pub(super) async fn long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
         let place = self.long_turns.clone().acquire_owned().await.expect("never closed");
         let work = spawn_blocking(move || {
             let _place = place;

@@ -22,6 +22,7 @@ mod limits;
 mod output;
 mod random;
 mod send;
+mod streams;
 mod trap;
 mod wasi;
 mod watch;

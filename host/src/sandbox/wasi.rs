@@ -12,7 +12,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiView};
 use wasmtime_wasi_http::{WasiHttpView, p2};
 
 use super::output::Output;
-use super::{Limits, LogBuffer, RunClock, Stream, Violation};
+use super::streams::{AtOnce, HasStreams, blocked};
+use super::{Limits, LogBuffer, RunClock, Stream};
 use crate::model::{Level, Seed};
 
 /// What a workflow instance keeps for WASI: everything in it follows from the run.
@@ -81,11 +82,10 @@ impl HasData for Table {
 /// Give a linker the WASI of the workflow role.
 pub fn add_workflow_wasi<T: WasiView + 'static>(linker: &mut Linker<T>) -> Result<()> {
     add_common(linker)?;
-    sync::io::poll::add_to_linker::<T, Table>(linker, |t| t.ctx().table)?;
-    sync::io::streams::add_to_linker::<T, Table>(linker, |t| t.ctx().table)?;
+    sync::io::poll::add_to_linker::<T, HasStreams>(linker, |t| AtOnce(t.ctx().table))?;
+    sync::io::streams::add_to_linker::<T, HasStreams>(linker, |t| AtOnce(t.ctx().table))?;
     sync::filesystem::types::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)?;
     linker.allow_shadowing(true);
-    blocks(&mut linker.instance("wasi:io/poll@0.2.12")?, &["poll", "[method]pollable.block"])?;
     let clocks = &mut linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
     blocks(clocks, &["subscribe-instant", "subscribe-duration"])?;
     linker.allow_shadowing(false);
@@ -127,12 +127,7 @@ fn add_common<T: WasiView + 'static>(linker: &mut Linker<T>) -> Result<()> {
 /// Functions that would hold the workflow's thread: a durable wait holds nothing.
 fn blocks<T: 'static>(instance: &mut LinkerInstance<'_, T>, functions: &[&str]) -> Result<()> {
     for &name in functions {
-        instance.func_new(name, move |_: StoreContextMut<'_, T>, _, _, _| {
-            let message = "a workflow cannot block its thread (thread::sleep, waiting for I/O): \
-                           wait with `timer.sleep` or `signal.receive` (in Rust, `windlass::sleep` or \
-                           `windlass::signal`), and touch the outside in a step";
-            Err(Violation::new("blocked", message).into())
-        })?;
+        instance.func_new(name, move |_: StoreContextMut<'_, T>, _, _, _| Err(blocked()))?;
     }
     Ok(())
 }

@@ -12,9 +12,7 @@ use super::columns::{
 use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
 use super::{CloseState, Lease, Result, RunSummary};
-use crate::model::{
-    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunState,
-};
+use crate::model::{Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunState};
 
 /// Columns that grow as records are added.
 #[derive(Default)]

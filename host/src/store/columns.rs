@@ -1,4 +1,5 @@
-//! The parameters of `commit_batch`: for each kind of record, a column for each of its fields.
+//! The parameters of `commit_batch`: for each kind of record, a column for each of its fields. Those of a kind that the batch has
+//! none of are null: the server reads 80 arrays, however short, in a third of the time that a small commit takes.
 
 use chrono::{DateTime, Utc};
 use sqlx::Postgres;
@@ -19,7 +20,7 @@ macro_rules! columns {
                 pub(super) const COUNT: usize = [$(stringify!($column)),+].len();
 
                 pub(super) fn bind<'q, O>(self, call: Call<'q, O>) -> Call<'q, O> {
-                    call$(.bind(self.$column))+
+                    call$(.bind(some(self.$column)))+
                 }
             }
         )+
@@ -27,6 +28,10 @@ macro_rules! columns {
 }
 
 type Time = DateTime<Utc>;
+
+fn some<T>(column: Vec<T>) -> Option<Vec<T>> {
+    Some(column).filter(|column| !column.is_empty())
+}
 
 columns! {
     Starts {

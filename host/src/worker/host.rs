@@ -13,7 +13,9 @@ use super::{listen, notify, session};
 use crate::model::{Failure, HostId, HostPattern, Level, Name, Namespace, Payload, RunId};
 use crate::run::{self, GuestThreads, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
 use crate::sandbox::Limits;
-use crate::store::{self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers};
+use crate::store::{
+    self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers,
+};
 
 /// How a host works.
 #[derive(Clone, Debug, Default)]

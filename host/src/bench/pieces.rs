@@ -1,0 +1,110 @@
+//! What the engine does by itself, in this process, with no database.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::{BenchError, Result};
+use crate::imports::Time;
+use crate::model::{
+    Ask, Call, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
+};
+use crate::run::{Code, Guest, Progress, Sandbox, build_sandbox, replay};
+use crate::sandbox::Limits;
+
+/// Seconds that the stages of an upload take.
+pub(super) struct Upload {
+    pub(super) compile: f64,
+    pub(super) load: f64,
+    pub(super) instantiate: f64,
+}
+
+/// How long a piece is repeated.
+const TIME: Duration = Duration::from_millis(500);
+
+pub(super) fn upload_seconds(component: &[u8]) -> Result<Upload> {
+    let without_cache = build_sandbox(Limits::default(), None)?;
+    let begun = Instant::now();
+    let code = Code::new(&without_cache, component)?;
+    let compile = begun.elapsed().as_secs_f64();
+    let folder = std::env::temp_dir().join(format!("windlass-bench-cache-{}", std::process::id()));
+    let load = load_seconds(component, &folder);
+    std::fs::remove_dir_all(&folder).map_err(BenchError::io("remove a cache"))?;
+    let instantiate = instantiate_seconds(&without_cache, &code);
+    Ok(Upload { compile, load: load?, instantiate })
+}
+
+fn load_seconds(component: &[u8], folder: &Path) -> Result<f64> {
+    let with_cache = build_sandbox(Limits::default(), Some(folder))?;
+    Code::new(&with_cache, component)?;
+    let begun = Instant::now();
+    Code::new(&with_cache, component)?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// For each step of a workflow with so many steps: its own instance, and its share of the workflow's.
+pub(super) fn steps_seconds(component: &[u8], steps: u32) -> Result<f64> {
+    let sandbox = build_sandbox(Limits::default(), None)?;
+    let code = Code::new(&sandbox, component)?;
+    Ok(instantiate_seconds(&sandbox, &code) * f64::from(steps + 1) / f64::from(steps))
+}
+
+fn instantiate_seconds(sandbox: &Sandbox, code: &Code) -> f64 {
+    let (limits, info) = (Arc::new(sandbox.limits.clone()), info("steps"));
+    let time: Time = Arc::new(|| Timestamp::from_micros(1));
+    let begun = Instant::now();
+    let mut count = 0.0;
+    while begun.elapsed() < TIME {
+        black_box(Guest::new(code, limits.clone(), CancellationToken::new(), info.clone(), time.clone()).is_ok());
+        count += 1.0;
+    }
+    begun.elapsed().as_secs_f64() / count
+}
+
+/// Seconds that it takes to bring a new instance to the end of a history of this length.
+pub(super) fn replay_seconds(component: &[u8], events: u32) -> Result<f64> {
+    let sandbox = build_sandbox(Limits::default(), None)?;
+    let code = Code::new(&sandbox, component)?;
+    let (limits, info) = (Arc::new(sandbox.limits.clone()), info("naps"));
+    let history: Vec<_> = (0..events).map(nap).collect();
+    let mut best = f64::INFINITY;
+    let begun = Instant::now();
+    // The quickest of some: what disturbs only ever makes it slower.
+    while best.is_infinite() || begun.elapsed() < TIME {
+        let history = history.clone();
+        let before = Instant::now();
+        let progress = replay(&code, &limits, (*info).clone(), &Payload::of(&events), history);
+        best = best.min(before.elapsed().as_secs_f64());
+        if !matches!(progress, Ok(Progress::Waiting)) {
+            return Err(BenchError::Run { load: "naps".to_owned(), answer: format!("{progress:?}") });
+        }
+    }
+    Ok(best)
+}
+
+fn nap(number: u32) -> Event {
+    let at = |number: u32| Timestamp::from_micros(i64::from(number) * 10 + 1);
+    let call = Call { id: number, asked_at: at(number), ask: Ask::Sleep { duration: Duration::from_micros(1) } };
+    let kind = EventKind::Completed { call, outcome: Outcome::Ok(Payload::null()), attempt: 0, inbox: None };
+    Event { seq: number, at: at(number + 1), kind }
+}
+
+fn info(workflow: &str) -> Arc<RunInfo> {
+    let began_at = Timestamp::from_micros(1);
+    Arc::new(RunInfo {
+        run_id: RunId::new(),
+        namespace: Namespace::new("default").expect("a namespace"),
+        workflow: Name::new(workflow).expect("a name"),
+        component: Name::new("bench").expect("a name"),
+        version: 1,
+        started_at: began_at,
+        seed: Seed([1; 16]),
+        durability: Durability::Output,
+        deadline: None,
+        parent: None,
+        origin: Origin::new(began_at),
+    })
+}
