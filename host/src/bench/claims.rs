@@ -13,7 +13,7 @@ use crate::store::{LeaseTimes, Store};
 const READY: u32 = 20_000;
 
 /// Runs in one claim, as hosts do it.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let store = Store::connect(bench.stage.database_url(), SCHEMA).await?;

@@ -76,13 +76,6 @@ impl Client {
         }
     }
 
-    /// Where a run stands now.
-    pub(super) async fn get(&mut self, run_id: &str) -> Result<Run> {
-        let path = format!("/v1/namespaces/default/runs/{run_id}");
-        let answer = self.request("GET", &path, Bytes::new()).await?;
-        self.read("", &answer)
-    }
-
     /// Send a signal that carries nothing.
     pub(super) async fn signal(&mut self, run_id: &str, name: &str) -> Result<()> {
         let path = format!("/v1/namespaces/default/runs/{run_id}/signals/{name}");

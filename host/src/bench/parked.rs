@@ -16,8 +16,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let host = bench.stage.host().await?;
     // Everything that is there once is there.
     park(bench, &host, 100).await?;
-    let (few, many) = if bench.quick { (2_000, 10_000) } else { (10_000, 100_000) };
-    let resident = RESIDENTS.min(few);
+    let (few, many) = if bench.quick { (4_000, 10_000) } else { (10_000, 100_000) };
     let [empty, with_few, with_many] = {
         let empty = measure(bench, &host).await?;
         park(bench, &host, few).await?;
@@ -29,7 +28,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         bench.say(Figure::new(WORKLOAD, mode, metric, value, unit));
     };
     let per = |bytes: f64, count: u32| bytes / f64::from(count);
-    say(bench, format!("{few}"), "memory_per_resident_run", per(with_few.memory - empty.memory, resident), "B");
+    say(bench, format!("{few}"), "memory_per_resident_run", per(with_few.memory - empty.memory, RESIDENTS), "B");
     say(bench, format!("{many}"), "memory_per_evicted_run", per(with_many.memory - with_few.memory, many - few), "B");
     say(bench, format!("{few}"), "database_bytes_per_run", per(with_few.database - empty.database, few), "B");
     say(
@@ -68,8 +67,9 @@ async fn measure(bench: &mut Bench<'_>, host: &HostProcess) -> Result<Size> {
 /// What the host costs by the second while it owns runs that wait.
 async fn idle(bench: &mut Bench<'_>, host: &HostProcess, runs: u32) -> Result<()> {
     let time = bench.scale_time(Duration::from_secs(30), Duration::from_secs(5));
-    // Long enough for everything to have come to rest, and for the statistics of other sessions to have arrived.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Long enough for everything to have come to rest, and for the server to have counted what was done before: sessions that
+    // are idle say so after ten seconds.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     let before = bench.stage.database.transactions().await?;
     let meter = CpuMeter::start(&[host.pid()]);
     tokio::time::sleep(time).await;

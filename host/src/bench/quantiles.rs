@@ -24,24 +24,11 @@ impl Times {
         let rank = (part * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl Extend<Duration> for Times {
     fn extend<I: IntoIterator<Item = Duration>>(&mut self, times: I) {
         self.0.extend(times);
-    }
-}
-
-impl IntoIterator for Times {
-    type Item = Duration;
-    type IntoIter = std::vec::IntoIter<Duration>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }
 

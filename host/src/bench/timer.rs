@@ -38,11 +38,11 @@ async fn spread(bench: &mut Bench<'_>, count: u32, mode: &str) -> Result<()> {
 
 async fn lateness(bench: &mut Bench<'_>, due: impl Iterator<Item = u64>) -> Result<super::quantiles::Times> {
     let host = bench.stage.host().await?;
-    let started = start_all(&host, "sleeps-until", due.map(|due| due.to_string())).await?;
-    while bench.stage.database.open_runs("sleeps-until").await? > 0 {
+    let started = start_all(&host, "sleeps_until", due.map(|due| due.to_string())).await?;
+    while bench.stage.database.open_runs("sleeps_until").await? > 0 {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let late = bench.stage.database.lateness("sleeps-until", started.len()).await?;
+    let late = bench.stage.database.lateness("sleeps_until", started.len()).await?;
     host.stop().await?;
     Ok(late)
 }

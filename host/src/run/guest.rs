@@ -10,7 +10,7 @@ use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
 use crate::model::{Failure, Manifest, Origin, Payload, RunInfo};
-use crate::sandbox::{Crash, Limits, SliceOver, Trap, Violation, Watch};
+use crate::sandbox::{Computing, Crash, Limits, SliceOver, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
 pub struct Guest {
@@ -81,6 +81,8 @@ impl Guest {
         store.set_fuel(fuel).map_err(|error| Crash::of(&error))?;
         store.epoch_deadline_callback(|mut store| store.data_mut().watch.look());
         store.set_epoch_deadline(1);
+        // A component may have a start function.
+        let _computing = Computing::new();
         let exports = code.workflow.instantiate(&mut store).map_err(|error| Crash::of(&error))?;
         Ok(Self { store, exports, started: false, yields: 0 })
     }
@@ -88,6 +90,7 @@ impl Guest {
     /// What a component says that it holds.
     pub fn describe(code: &Code, limits: &Arc<Limits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
         let watch = Watch::new(CancellationToken::new(), limits.event_time);
+        let _computing = Computing::new();
         let mut guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch))?;
         let described = guest.exports.windlass_workflow_program().call_describe(&mut guest.store);
         let described = described.map_err(|error| Crash::of(&error))?;
@@ -123,6 +126,7 @@ impl Guest {
         let (event_time, event_fuel) = (self.store.data().limits.event_time, self.store.data().limits.event_fuel);
         self.store.data_mut().watch.wind_up(event_time);
         self.store.set_fuel(event_fuel)?;
+        let _computing = Computing::new();
         let program = self.exports.windlass_workflow_program();
         if std::mem::replace(&mut self.started, true) {
             program.call_resume(self.store.as_context_mut())

@@ -17,7 +17,7 @@ use crate::imports::{StepContext, failure};
 use crate::model::{
     CallId, Failure, LogLine, Name, Payload, PayloadError, RetryPolicy, RunInfo, StepOptions, Timestamp, code,
 };
-use crate::sandbox::{Crash, Http, Limits, LogBuffer, Violation};
+use crate::sandbox::{Computing, Crash, Http, Limits, LogBuffer, Violation};
 use crate::store::{DatabaseClock, Lease, RunWriter};
 
 /// An attempt that runs for longer than this is worth a row, so that people see it.
@@ -221,6 +221,7 @@ impl Attempt {
         // Without a deadline of its own, the first look would be one tick late already.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
+        let _computing = Computing::new();
         let exports = runner.program.code.step.instantiate_async(&mut store).await?;
         let info = &runner.info;
         let attempt = program::Attempt {

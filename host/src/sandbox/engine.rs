@@ -1,14 +1,12 @@
-//! The two engines, and the clock by which they look at the time.
+//! The two engines.
 
 use std::num::NonZeroUsize;
-use std::thread;
-use std::time::Duration;
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy, WasmFeatures,
 };
 
-use super::Limits;
+use super::{Limits, ticker};
 
 /// One engine a role. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,9 +16,6 @@ pub struct Engines {
     /// For steps: asynchronous.
     pub step: Engine,
 }
-
-/// How often guest code looks at the clock.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Bytes of an instance's memory, and of its tables, that stay with the slot.
 const KEPT_BYTES: usize = 512 << 10;
@@ -47,7 +42,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::COMPONENT_MODEL);
 
 impl Engines {
-    /// Build both, and start the thread that drives their clocks. It ends when the engines are dropped.
+    /// Build both, and start the thread that makes their guests look at the time.
     pub fn new(limits: &Limits) -> Result<Self> {
         let mut workflow = config(limits);
         workflow
@@ -58,7 +53,7 @@ impl Engines {
         let mut step = config(limits);
         step.async_stack_zeroing(true).allocation_strategy(pool(limits, limits.step_instances, limits.step_instances));
         let engines = Self { workflow: Engine::new(&workflow)?, step: Engine::new(&step)? };
-        tick([engines.workflow.weak(), engines.step.weak()]);
+        ticker::add([engines.workflow.weak(), engines.step.weak()]);
         Ok(engines)
     }
 }
@@ -102,17 +97,4 @@ fn pool(limits: &Limits, instances: u32, stacks: u32) -> InstanceAllocationStrat
         .table_keep_resident(KEPT_BYTES)
         .async_stack_keep_resident(KEPT_STACK_BYTES);
     InstanceAllocationStrategy::Pooling(pool)
-}
-
-fn tick(engines: [wasmtime::EngineWeak; 2]) {
-    let drive = move || {
-        // Both are dropped together.
-        while let [Some(workflow), Some(step)] = [engines[0].upgrade(), engines[1].upgrade()] {
-            workflow.increment_epoch();
-            step.increment_epoch();
-            drop((workflow, step));
-            thread::sleep(TICK);
-        }
-    };
-    thread::Builder::new().name("windlass-epoch".into()).spawn(drive).expect("a thread at start-up");
 }

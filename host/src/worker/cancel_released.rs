@@ -10,7 +10,7 @@ use crate::store::Hint;
 const BATCH_MAX: u32 = 500;
 
 /// How often it looks.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(host: Arc<Host>) {
     loop {

@@ -9,7 +9,7 @@ use crate::run::Runner;
 use crate::store::Lease;
 
 /// Most runs in one claim.
-const BATCH_MAX: usize = 64;
+const BATCH_MAX: usize = 256;
 
 /// How often it looks when nobody says that there is anything.
 const POLL: Duration = Duration::from_millis(500);

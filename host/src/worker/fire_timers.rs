@@ -11,7 +11,7 @@ use crate::store::DatabaseClock;
 const BATCH_MAX: u32 = 1_000;
 
 /// How often it looks when it knows of nothing: runs of other hosts come due as well.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, clock: DatabaseClock) {
     loop {
