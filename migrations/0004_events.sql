@@ -1,10 +1,13 @@
 -- History: what was delivered to a run's guest, in the order of delivery. Rows are only ever added.
 
+CREATE DOMAIN event_kind AS smallint CHECK (VALUE BETWEEN 0 AND 6);
+CREATE DOMAIN seq AS integer CHECK (VALUE >= 0);
+
 CREATE TABLE events (
     shard    smallint    NOT NULL,
     run_id   uuid        NOT NULL,
-    seq      integer     NOT NULL CHECK (seq >= 0),
-    kind     smallint    NOT NULL CHECK (kind BETWEEN 0 AND 6),
+    seq      seq         NOT NULL,
+    kind     event_kind  NOT NULL,
     call     integer,
     name     text        NOT NULL,
     input    bytea,
@@ -14,11 +17,9 @@ CREATE TABLE events (
     asked_at timestamptz,
     at       timestamptz NOT NULL,
     -- Two writers of one run's history meet here.
-    PRIMARY KEY (shard, run_id, seq),
-    CONSTRAINT an_outcome_answers_a_call
-        CHECK ((kind = 3) = (call IS NULL) AND (kind = 3) = (outcome IS NULL) AND (kind = 3) = (asked_at IS NULL))
+    PRIMARY KEY (shard, run_id, seq)
 ) WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.2);
-COMMENT ON COLUMN events.kind IS 'The outcome of a 0 step, 1 sleep, 2 signal, 4 child, 5 signal that was sent, 6 update; 3 the run was asked to stop, name says why.';
+COMMENT ON COLUMN events.kind IS 'The outcome of a 0 step, 1 sleep, 2 signal, 4 child, 5 signal that was sent, 6 update; 3 the run was asked to stop, name says why: it has no call, no outcome and no asked_at, and all others have.';
 COMMENT ON COLUMN events.input IS 'What the call handed over: of a step its input, of a sleep its length in µs.';
 COMMENT ON COLUMN events.attempt IS 'Of a step: the attempt that it ended with.';
 COMMENT ON COLUMN events.outcome IS 'The result, or the failure if failed, as JSON.';

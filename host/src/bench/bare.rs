@@ -93,7 +93,7 @@ impl Group {
     async fn read(connection: &mut PgConnection, number: i64) -> Result<Self> {
         let runs: Runs = sqlx::query_as(
             "SELECT array_agg(shard), array_agg(run_id), array_agg(namespace), array_agg(workflow), array_agg(component), \
-             array_agg(version), array_agg(durability), array_agg(seed), array_agg(input), array_agg(state), \
+             array_agg(version), array_agg(durability::smallint), array_agg(seed::bytea), array_agg(input), array_agg(state::smallint), \
              array_agg(result), array_agg(started_at), array_agg(closed_at) \
              FROM (SELECT * FROM runs WHERE state = 1 ORDER BY started_at DESC, run_id DESC LIMIT $1 OFFSET $1 * $2) r",
         )
@@ -103,7 +103,7 @@ impl Group {
         .await
         .map_err(store::Error::from)?;
         let events: Events = sqlx::query_as(
-            "SELECT array_agg(shard), array_agg(run_id), array_agg(seq), array_agg(kind), array_agg(call), array_agg(name), \
+            "SELECT array_agg(shard), array_agg(run_id), array_agg(seq::integer), array_agg(kind::smallint), array_agg(call), array_agg(name), \
              array_agg(input), array_agg(attempt), array_agg(failed), array_agg(outcome), array_agg(asked_at), \
              array_agg(at) FROM events WHERE (shard, run_id) IN (SELECT * FROM unnest($1::smallint[], $2::uuid[]))",
         )

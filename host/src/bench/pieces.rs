@@ -33,7 +33,7 @@ pub(super) fn upload_seconds(component: &[u8]) -> Result<Upload> {
     let folder = std::env::temp_dir().join(format!("windlass-bench-cache-{}", std::process::id()));
     let load = load_seconds(component, &folder);
     std::fs::remove_dir_all(&folder).map_err(BenchError::io("remove a cache"))?;
-    let instantiate = instantiate_seconds(&without_cache, &code);
+    let instantiate = instantiate_seconds(&without_cache, &code)?;
     Ok(Upload { compile, load: load?, instantiate })
 }
 
@@ -49,19 +49,20 @@ fn load_seconds(component: &[u8], folder: &Path) -> Result<f64> {
 pub(super) fn steps_seconds(component: &[u8], steps: u32) -> Result<f64> {
     let sandbox = build_sandbox(Limits::default(), None)?;
     let code = Code::new(&sandbox, component)?;
-    Ok(instantiate_seconds(&sandbox, &code) * f64::from(steps + 1) / f64::from(steps))
+    Ok(instantiate_seconds(&sandbox, &code)? * f64::from(steps + 1) / f64::from(steps))
 }
 
-fn instantiate_seconds(sandbox: &Sandbox, code: &Code) -> f64 {
+fn instantiate_seconds(sandbox: &Sandbox, code: &Code) -> Result<f64> {
     let (limits, info) = (Arc::new(sandbox.limits.clone()), info("steps"));
     let time: Time = Arc::new(|| Timestamp::from_micros(1));
     let begun = Instant::now();
     let mut count = 0.0;
     while begun.elapsed() < TIME {
-        black_box(Guest::new(code, limits.clone(), CancellationToken::new(), info.clone(), time.clone()).is_ok());
+        let guest = Guest::new(code, limits.clone(), CancellationToken::new(), info.clone(), time.clone());
+        black_box(guest.map_err(|crash| BenchError::Run { load: "steps".to_owned(), answer: crash.to_string() })?);
         count += 1.0;
     }
-    begun.elapsed().as_secs_f64() / count
+    Ok(begun.elapsed().as_secs_f64() / count)
 }
 
 /// Seconds that it takes to bring a new instance to the end of a history of this length.
