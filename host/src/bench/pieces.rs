@@ -46,7 +46,7 @@ fn load_seconds(component: &[u8], folder: &Path) -> Result<f64> {
 }
 
 /// For each step of a workflow with so many steps: its own instance, and its share of the workflow's.
-pub(super) fn steps_seconds(component: &[u8], steps: u32) -> Result<f64> {
+pub(super) fn seconds_per_step(component: &[u8], steps: u32) -> Result<f64> {
     let sandbox = build_sandbox(Limits::default(), None)?;
     let code = Code::new(&sandbox, component)?;
     Ok(instantiate_seconds(&sandbox, &code)? * f64::from(steps + 1) / f64::from(steps))

@@ -31,7 +31,7 @@ pub(super) const IN_FLIGHT: u32 = 512;
 const WORKLOAD: &str = "throughput";
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
-    let guests = super::pieces::steps_seconds(&bench.stage.component, STEPS)? / f64::from(STEPS);
+    let guests = super::pieces::seconds_per_step(&bench.stage.component, STEPS)?;
     for mode in Mode::ALL {
         let load = Load { workflow: "steps", input: &STEPS.to_string(), count: bench.scale(20_000, 5_000), mode };
         let host = bench.stage.host().await?;

@@ -121,7 +121,7 @@ impl Activation {
 
     async fn go(&mut self) -> Result<(), Interruption> {
         self.prepare_guest().await?;
-        if !self.is_new {
+        if !self.is_new && self.claimed.standing.is_none_or(|standing| standing.has_letters) {
             self.read_letters().await?;
         }
         loop {
@@ -172,7 +172,7 @@ impl Activation {
 
     /// Try again in a while. `strikes`: how often in a row it was the run itself.
     pub(super) async fn back_off(&mut self, strikes: u16) {
-        let claimed = Claimed { strikes, ..self.claimed.clone() };
+        let claimed = Claimed { strikes, standing: None, ..self.claimed.clone() };
         self.runner.back_off(&self.writer, claimed).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The runs that this host is at, and how to reach them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -45,8 +45,9 @@ pub struct Active {
 #[derive(Debug, Default)]
 struct Runs {
     present: HashMap<RunId, mpsc::UnboundedSender<Mail>>,
-    /// Those that wait until an older activation, which has just parked the run, has left its place.
-    coming: HashSet<RunId>,
+    /// Those that wait until an older activation, which has just parked the run, has left its place; and whether a letter has
+    /// come for them meanwhile.
+    coming: HashMap<RunId, bool>,
 }
 
 /// A run's place among them, until it is dropped.
@@ -65,16 +66,20 @@ impl Active {
         if runs.present.contains_key(&run_id) {
             return None;
         }
-        runs.coming.remove(&run_id);
+        let is_told = runs.coming.remove(&run_id).unwrap_or_default();
         // Unbounded, but what comes is bounded: one message an attempt, and hints that are taken together.
         let (address, mail) = mpsc::unbounded_channel();
+        if is_told {
+            // The other end is right here.
+            let _ = address.send(Mail::Letters);
+        }
         runs.present.insert(run_id, address.clone());
         Some(Place { run_id, active: self.clone(), mail, address })
     }
 
     /// From now on the run is known, and [`enter`](Self::enter) follows.
     pub(super) fn announce(&self, run_id: RunId) {
-        self.lock().coming.insert(run_id);
+        self.lock().coming.entry(run_id).or_default();
     }
 
     /// Take the place of a run that was announced. An activation that is leaving it is waited for.
@@ -91,12 +96,17 @@ impl Active {
     /// All runs that this host knows to be its own.
     pub(super) fn known(&self) -> Vec<RunId> {
         let runs = self.lock();
-        runs.present.keys().chain(&runs.coming).copied().collect()
+        runs.present.keys().chain(runs.coming.keys()).copied().collect()
     }
 
     /// Something may be in the run's inbox. Returns whether this host is at the run.
     pub fn tell(&self, run_id: RunId) -> bool {
-        self.lock().present.get(&run_id).is_some_and(|address| address.send(Mail::Letters).is_ok())
+        let mut runs = self.lock();
+        if let Some(is_told) = runs.coming.get_mut(&run_id) {
+            *is_told = true;
+            return true;
+        }
+        runs.present.get(&run_id).is_some_and(|address| address.send(Mail::Letters).is_ok())
     }
 
     /// How many there are.

@@ -27,7 +27,8 @@ impl Activation {
         {
             self.agenda.set(deadline, Due::Deadline);
         }
-        let mut earlier = if is_first && !self.is_new { self.earlier_attempts(&calls).await? } else { Earlier::new() };
+        let may_have = !self.is_new && self.claimed.standing.is_none_or(|standing| standing.has_attempts);
+        let mut earlier = if is_first && may_have { self.earlier_attempts(&calls).await? } else { Earlier::new() };
         let mut children = Vec::new();
         let mut steps = Vec::new();
         for call in calls {

@@ -38,7 +38,7 @@ impl Activation {
         self.writer.commit(vec![Record::Continue(origin, input.clone())]).await?;
         let info = RunInfo { origin, ..(*self.info).clone() };
         // It enters when this activation has left.
-        self.runner.activate(Claimed { info, input, strikes: 0 });
+        self.runner.activate(Claimed { info, input, strikes: 0, standing: None });
         Ok(())
     }
 }

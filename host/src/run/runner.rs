@@ -119,7 +119,7 @@ impl Runner {
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
+            let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
             // A signal that came with it is in its inbox.
             let entry = self.entry(claimed, run.signal.is_none(), place);
             self.tasks.spawn(self.clone().run(entry));
@@ -146,7 +146,7 @@ impl Runner {
         if !is_awaited {
             writer.release().await.ok()?;
         }
-        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0 };
+        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
         let entry = Entry { claimed, is_new: true, place, writer, end };
         self.tasks.spawn(self.clone().run(entry));
         match accepted.await {
@@ -160,7 +160,17 @@ impl Runner {
         }
     }
 
-    /// Be at a run that this host has claimed.
+    /// Be at runs that this host has just claimed.
+    pub async fn take_up(self: &Arc<Self>, mut claimed: Vec<Claimed>) {
+        // First: whoever sends a letter from now on finds somebody at home, and one that came before is seen.
+        claimed.iter().for_each(|claimed| self.active.announce(claimed.info.run_id));
+        if let Err(error) = self.store.look_at(&mut claimed).await {
+            tracing::debug!(%error, "each run that was claimed looks by itself");
+        }
+        claimed.into_iter().for_each(|claimed| self.activate(claimed));
+    }
+
+    /// Be at a run that this host owns.
     pub fn activate(self: &Arc<Self>, claimed: Claimed) {
         self.activate_after(Duration::ZERO, claimed);
     }

@@ -32,7 +32,8 @@ impl Activation {
             }
             None => self.new_guest()?,
         });
-        if self.is_new {
+        let next_unread = self.guest().run().next_unread();
+        if self.is_new || self.claimed.standing.is_some_and(|standing| standing.next_seq == next_unread) {
             self.guest().context().add_recorded([], true);
             return Ok(());
         }

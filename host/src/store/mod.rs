@@ -30,7 +30,7 @@ pub use inbox::{Letter, Sent, Update};
 pub use lease::{Lease, LeaseTimes};
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use runs::{RunFilter, RunListing, RunSummary};
-pub use schedule::{Claimed, Fired, Reaped};
+pub use schedule::{Claimed, Fired, Reaped, Standing};
 pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
 pub use watch::{Watcher, Watchers};

@@ -1,5 +1,7 @@
 //! Which run goes where: claim, fire, reap.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
@@ -16,6 +18,19 @@ pub struct Claimed {
     pub input: Payload,
     /// Activations in a row that failed without progress.
     pub strikes: u16,
+    /// What there is to be read of it, if that is known: whoever takes it up need not look.
+    pub standing: Option<Standing>,
+}
+
+/// What a host finds when it takes up a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// The number of the next event.
+    pub next_seq: u32,
+    /// Whether there is anything in its inbox.
+    pub has_letters: bool,
+    /// Whether attempts of steps have left anything.
+    pub has_attempts: bool,
 }
 
 /// What [`Store::fire_timers`] did.
@@ -69,6 +84,24 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(Claimed::try_from).collect()
+    }
+
+    /// Find out what there is to be read of runs that this host has claimed, in one question for all of them.
+    pub async fn look_at(&self, claimed: &mut [Claimed]) -> Result<()> {
+        let ids: Vec<_> = claimed.iter().map(|claimed| claimed.info.run_id.0).collect();
+        let rows: Vec<(uuid::Uuid, Option<i32>, bool, bool)> =
+            sqlx::query_as("SELECT run_id, next_seq, has_letters, has_attempts FROM standing($1)")
+                .bind(ids)
+                .fetch_all(&self.pool)
+                .await?;
+        let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.0, row)).collect();
+        for claimed in claimed {
+            claimed.standing = found.remove(&claimed.info.run_id.0).map(|(_, next_seq, has_letters, has_attempts)| {
+                let next_seq = next_seq.map_or(claimed.info.origin.seq, i32::unsigned_abs);
+                Standing { next_seq, has_letters, has_attempts }
+            });
+        }
+        Ok(())
     }
 
     /// A run of a namespace, as whoever is at it must know it; `None` if there is no such.
@@ -166,7 +199,7 @@ impl TryFrom<ClaimedRow> for Claimed {
             parent: row.parent_run_id.map(RunId).zip(row.parent_call.map(i32::unsigned_abs)),
             origin,
         };
-        Ok(Self { info, input: Payload::stored(row.input), strikes: row.strikes.unsigned_abs() })
+        Ok(Self { info, input: Payload::stored(row.input), strikes: row.strikes.unsigned_abs(), standing: None })
     }
 }
 

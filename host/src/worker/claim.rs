@@ -35,7 +35,9 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>)
             }
         };
         let is_full = claimed.len() == limit;
-        claimed.into_iter().for_each(|claimed| runner.activate(claimed));
+        if !claimed.is_empty() {
+            runner.take_up(claimed).await;
+        }
         if !is_full {
             tokio::select! {
                 () = ready => {}
