@@ -14,30 +14,16 @@ use harness::guests::{guest, guest_bytes};
 use sqlx::AssertSqlSafe;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use windlass_host::bench::sample::run_of;
 use windlass_host::imports::Time;
-use windlass_host::model::{
-    Ask, Call, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed,
-    StepOptions, Timestamp,
-};
+use windlass_host::model::{Ask, Call, Event, EventKind, Name, Outcome, Payload, RunInfo, StepOptions, Timestamp};
 use windlass_host::run::{Code, Guest, Progress, Sandbox, build_sandbox};
 use windlass_host::sandbox::Limits;
 use windlass_host::store::Store;
 
-/// A workflow of `probe`, whose history is made up: `steps(count)` calls the step `double`, one after the other.
+/// A run of a workflow of `probe`, whose history is made up: `steps(count)` calls the step `double`, one after the other.
 fn info() -> Arc<RunInfo> {
-    Arc::new(RunInfo {
-        run_id: RunId::new(),
-        namespace: Namespace::new("default").expect("a namespace"),
-        workflow: Name::new("steps").expect("a name"),
-        component: Name::new("probe").expect("a name"),
-        version: 1,
-        started_at: Timestamp::from_micros(1),
-        seed: Seed([1; 16]),
-        durability: Durability::Output,
-        deadline: None,
-        parent: None,
-        origin: Origin::new(Timestamp::from_micros(1)),
-    })
+    run_of("steps")
 }
 
 fn event(number: u32) -> Event {

@@ -4,6 +4,7 @@ mod cancel;
 mod continue_as_new;
 mod deadline;
 mod divergence;
+mod go_ahead;
 mod long;
 mod replay;
 mod start;

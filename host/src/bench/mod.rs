@@ -18,6 +18,7 @@ mod pieces;
 mod quantiles;
 mod recovery;
 mod replay;
+pub mod sample;
 mod signal;
 mod soak;
 mod stage;

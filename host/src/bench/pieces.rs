@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BenchError, Result};
+use super::sample::{nap, run_of};
 use crate::imports::Time;
-use crate::model::{
-    Ask, Call, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
-};
+use crate::model::{Payload, Timestamp};
 use crate::run::{Code, Guest, Progress, Sandbox, build_sandbox, replay};
 use crate::sandbox::Limits;
 
@@ -53,7 +52,7 @@ pub(super) fn seconds_per_step(component: &[u8], steps: u32) -> Result<f64> {
 }
 
 fn instantiate_seconds(sandbox: &Sandbox, code: &Code) -> Result<f64> {
-    let (limits, info) = (Arc::new(sandbox.limits.clone()), info("steps"));
+    let (limits, info) = (Arc::new(sandbox.limits.clone()), run_of("steps"));
     let time: Time = Arc::new(|| Timestamp::from_micros(1));
     let begun = Instant::now();
     let mut count = 0.0;
@@ -69,7 +68,7 @@ fn instantiate_seconds(sandbox: &Sandbox, code: &Code) -> Result<f64> {
 pub(super) fn replay_seconds(component: &[u8], events: u32) -> Result<f64> {
     let sandbox = build_sandbox(Limits::default(), None)?;
     let code = Code::new(&sandbox, component)?;
-    let (limits, info) = (Arc::new(sandbox.limits.clone()), info("naps"));
+    let (limits, info) = (Arc::new(sandbox.limits.clone()), run_of("naps"));
     let history: Vec<_> = (0..events).map(nap).collect();
     let mut best = f64::INFINITY;
     let begun = Instant::now();
@@ -84,28 +83,4 @@ pub(super) fn replay_seconds(component: &[u8], events: u32) -> Result<f64> {
         }
     }
     Ok(best)
-}
-
-fn nap(number: u32) -> Event {
-    let at = |number: u32| Timestamp::from_micros(i64::from(number) * 10 + 1);
-    let call = Call { id: number, asked_at: at(number), ask: Ask::Sleep { duration: Duration::from_micros(1) } };
-    let kind = EventKind::Completed { call, outcome: Outcome::Ok(Payload::null()), attempt: 0, inbox: None };
-    Event { seq: number, at: at(number + 1), kind }
-}
-
-fn info(workflow: &str) -> Arc<RunInfo> {
-    let began_at = Timestamp::from_micros(1);
-    Arc::new(RunInfo {
-        run_id: RunId::new(),
-        namespace: Namespace::new("default").expect("a namespace"),
-        workflow: Name::new(workflow).expect("a name"),
-        component: Name::new("bench").expect("a name"),
-        version: 1,
-        started_at: began_at,
-        seed: Seed([1; 16]),
-        durability: Durability::Output,
-        deadline: None,
-        parent: None,
-        origin: Origin::new(began_at),
-    })
 }

@@ -165,6 +165,18 @@ async fn outrun() -> Result<String> {
     Ok(winner.to_owned())
 }
 
+/// Computes for long between two steps.
+#[windlass::workflow]
+async fn grinds(rounds: u64) -> Result<u32> {
+    double(1).await?;
+    let mut sum = 0_u64;
+    for round in 0..rounds {
+        sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(round));
+    }
+    double(u64::from(sum == 1)).await?;
+    Ok(2)
+}
+
 /// Waits for good.
 #[windlass::workflow]
 async fn forever() -> Result<()> {
