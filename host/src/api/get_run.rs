@@ -41,7 +41,7 @@ pub(super) async fn get_run(
     Path((namespace, run_id)): Path<(Namespace, RunId)>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<RunView>, Problem> {
-    Ok(Json(wait(&host, &host.watchers().watch(run_id), &namespace, parameters.wait.0).await?))
+    Ok(Json(wait(&host, &host.watchers().watch(run_id), &namespace, parameters.wait.0, false).await?))
 }
 
 /// The run that is watched when it has ended, or as it is after `timeout`.
@@ -50,8 +50,9 @@ pub(super) async fn wait(
     watcher: &Watcher,
     namespace: &Namespace,
     timeout: Duration,
+    has_begun: bool,
 ) -> Result<RunView, Problem> {
-    match host.wait_for_end(watcher, namespace, timeout).await? {
+    match host.wait_for_end(watcher, namespace, timeout, has_begun).await? {
         Waited::Ended(run) | Waited::StillOpen(run) => Ok(run.into()),
         Waited::NoSuchRun => Err(Problem::no_such_run()),
     }

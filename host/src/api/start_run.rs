@@ -117,7 +117,8 @@ pub(super) async fn start_run(
             return Err(Problem::new(Code::NoSuchWorkflow, detail));
         }
     };
-    let view = get_run::wait(&host, &watcher, &namespace, wait).await?;
+    let has_begun = status == StatusCode::CREATED && !wait.is_zero();
+    let view = get_run::wait(&host, &watcher, &namespace, wait, has_begun).await?;
     let mut response = (status, axum::Json(view)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/namespaces/{namespace}/runs/{run_id}")) {
         response.headers_mut().insert(header::LOCATION, location);

@@ -46,5 +46,5 @@ pub(super) async fn terminate_run(
     }
     reason.truncate(reason.floor_char_boundary(Failure::MESSAGE_LENGTH_MAX));
     host.terminate_run(&namespace, run_id, &Failure::fatal(code::TERMINATED, reason)).await?;
-    Ok(Json(get_run::wait(&host, &host.watchers().watch(run_id), &namespace, std::time::Duration::ZERO).await?))
+    Ok(Json(get_run::wait(&host, &host.watchers().watch(run_id), &namespace, std::time::Duration::ZERO, false).await?))
 }

@@ -24,13 +24,10 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     // A run whose program is loaded.
     client.start("steps", super::client::Mode::Default, "1", true).await?;
     // What it takes to wake a run with no history to speak of: sending, claiming, instantiating.
-    let mut fixed = f64::INFINITY;
-    for _ in 0..10 {
-        fixed = fixed.min(wake(bench, &mut client, 0).await?);
-    }
+    let fixed = wake_best(bench, &mut client, 0).await?;
     bench.say(Figure::new(WORKLOAD, "no events", "until_it_goes_on", fixed * 1e3, "ms"));
     for &length in lengths {
-        let seconds = wake(bench, &mut client, length).await?;
+        let seconds = wake_best(bench, &mut client, length).await?;
         let mode = format!("{length} events");
         bench.say(Figure::new(WORKLOAD, &*mode, "until_it_goes_on", seconds * 1e3, "ms"));
         if length >= 1_000 {
@@ -39,6 +36,15 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         }
     }
     host.stop().await
+}
+
+/// The quickest of some; of a long history, one that is long enough to say something by itself.
+async fn wake_best(bench: &mut Bench<'_>, client: &mut Client, events: u32) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..if events > 10_000 { 1 } else { 10 } {
+        best = best.min(wake(bench, client, events).await?);
+    }
+    Ok(best)
 }
 
 /// Seconds from a signal to the end of a run whose history has to be replayed first.

@@ -1,6 +1,7 @@
 //! Those in this process who wait for a run to change.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ struct Watched {
 struct News {
     changed: Notify,
     ended: Notify,
+    has_ended: AtomicBool,
     /// How the run ended, where that is known without asking the database.
     summary: OnceLock<RunSummary>,
 }
@@ -59,6 +61,7 @@ impl Watchers {
                 // A run ends once.
                 let _ = watched.news.summary.set(summary);
             }
+            watched.news.has_ended.store(true, Ordering::Release);
             watched.news.changed.notify_waiters();
             watched.news.ended.notify_waiters();
         }
@@ -84,6 +87,11 @@ impl Watcher {
     /// Ends when the run does. Make it before looking, too.
     pub fn ended(&self) -> Notified<'_> {
         self.news.ended.notified()
+    }
+
+    /// Whether it was heard of that the run has ended.
+    pub fn has_ended(&self) -> bool {
+        self.news.has_ended.load(Ordering::Acquire)
     }
 
     /// How the run ended, if that is known without asking the database.

@@ -158,14 +158,20 @@ impl Host {
         Ok(sent)
     }
 
-    /// Wait for the end of the run that is watched, but no longer than `timeout`.
+    /// Wait for the end of the run that is watched, but no longer than `timeout`. `has_begun`: just now, so that it is likely
+    /// to be heard of sooner than it could be looked up.
     pub async fn wait_for_end(
         &self,
         watcher: &Watcher,
         namespace: &Namespace,
         timeout: Duration,
+        has_begun: bool,
     ) -> store::Result<Waited> {
         let deadline = tokio::time::Instant::now() + timeout;
+        let first = watcher.ended();
+        if has_begun && !watcher.has_ended() {
+            self.pause(first, deadline).await;
+        }
         loop {
             let ended = watcher.ended();
             if let Some(run) = watcher.summary() {

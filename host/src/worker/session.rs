@@ -10,8 +10,11 @@ use super::{Host, adopt, cancel_released, claim, fire_timers, heartbeat, pass_on
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
 
-/// Group commit works best with few: while one commits, the other gathers.
-const WRITERS: usize = 2;
+/// Group commit works best with few writers: each takes all that has gathered while it committed. One keeps a server of two
+/// processors busy; more than four only share what one could have written at once.
+fn writers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).clamp(1, 4))
+}
 
 /// How long a shutdown waits for activations to end by themselves.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
@@ -54,7 +57,7 @@ async fn take_lease(host: &Host) -> Option<(Arc<Lease>, DatabaseClock)> {
 async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     let mut actors = JoinSet::new();
     let (hints, hinted) = mpsc::unbounded_channel();
-    let writers = Writers::start(&host.store, &lease, &host.watchers, &hints, WRITERS, &mut actors);
+    let writers = Writers::start(&host.store, &lease, &host.watchers, &hints, writers(), &mut actors);
     let runner = Runner::new(RunnerParts {
         store: host.store.clone(),
         lease: lease.clone(),
