@@ -17,11 +17,11 @@ use crate::postgres::{Binaries, Server};
 /// A database, and what is to be deployed.
 pub(super) struct Stage {
     url: String,
-    folder: Folder,
     pub(super) component: Vec<u8>,
+    // In the order in which they have to go: the session, the server, its folder.
     pub(super) database: Database,
-    // Last: everything else uses it.
     _server: Option<Server>,
+    folder: Folder,
 }
 
 /// Removed when it is dropped.

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Done, output};
 use crate::bench::{self, Figure, Options, Workload};
+use crate::serve;
 
 /// Measure how fast this is on this machine, and how close that is to what its database can do.
 #[derive(Args, Debug)]
@@ -47,7 +48,12 @@ impl Bench {
             }
             figures.push(figure);
         };
-        bench::run(&options, &workloads, &mut say).await?;
+        let stop = serve::stop_signal()?;
+        tokio::select! {
+            done = bench::run(&options, &workloads, &mut say) => done?,
+            // Hosts, server and folder go with the benchmark.
+            () = stop.cancelled() => bail!("stopped"),
+        }
         if json {
             output::json(&figures)?;
         } else {
