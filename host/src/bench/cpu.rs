@@ -1,4 +1,4 @@
-//! Where the processors' time goes: into the host, its guests, the database, or the load.
+//! Where the processors' time goes: into the host and its guests, the database, or the load.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 /// Seconds of processor time since some moment, by what it was used for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cpu {
-    /// The host's own work.
+    /// The host, and the guests, which compute among its tasks.
     pub(super) host: f64,
-    /// Threads of the host on which guests compute.
-    pub(super) guests: f64,
     /// The database server, all processes.
     pub(super) postgres: f64,
     /// The benchmark itself: making requests, reading answers.
@@ -28,9 +26,6 @@ pub(super) struct CpuMeter {
 /// How `/proc` counts: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that wasmtime supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Threads whose names begin so belong to guests.
-const GUEST_THREADS: [&str; 2] = ["windlass-guest", "windlass-step"];
-
 impl CpuMeter {
     /// Of these host processes, of this one, and of all servers that are named `postgres`.
     pub(super) fn start(hosts: &[u32]) -> Self {
@@ -42,7 +37,6 @@ impl CpuMeter {
         let now = Cpu::now(&self.hosts);
         let used = Cpu {
             host: now.host - self.before.host,
-            guests: now.guests - self.before.guests,
             postgres: now.postgres - self.before.postgres,
             load: now.load - self.before.load,
         };
@@ -54,11 +48,9 @@ impl Cpu {
     fn now(hosts: &[u32]) -> Self {
         let processes = processes();
         let of = |pid: u32| processes.get(&pid).map_or(0.0, |process| process.seconds);
-        let guests: f64 = hosts.iter().map(|pid| guest_seconds(*pid)).sum();
         let postgres = processes.values().filter(|process| process.name == "postgres").map(|process| process.seconds);
         Self {
-            host: hosts.iter().map(|pid| of(*pid)).sum::<f64>() - guests,
-            guests,
+            host: hosts.iter().map(|pid| of(*pid)).sum(),
             postgres: postgres.sum(),
             load: of(std::process::id()),
         }
@@ -74,21 +66,15 @@ struct Process {
 fn processes() -> HashMap<u32, Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| Some((pid, stat(&format!("/proc/{pid}/stat"), 4)?))).collect()
+    pids.filter_map(|pid| Some((pid, stat(&format!("/proc/{pid}/stat"))?))).collect()
 }
 
-fn guest_seconds(pid: u32) -> f64 {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
-    let stats = threads.flatten().filter_map(|thread| stat(&thread.path().join("stat").to_string_lossy(), 2));
-    stats.filter(|thread| GUEST_THREADS.contains(&&*thread.name)).map(|thread| thread.seconds).sum()
-}
-
-/// `fields`: 2 for its own user and system time, 4 for those of its children as well.
-fn stat(path: &str, fields: usize) -> Option<Process> {
+/// User and system time, its own and that of its children that have ended.
+fn stat(path: &str) -> Option<Process> {
     let text = fs::read_to_string(path).ok()?;
     // The name may have blanks and parentheses in it.
     let (before, after) = text.rsplit_once(')')?;
     let name = before.split_once('(')?.1.to_owned();
-    let ticks = after.split_whitespace().skip(11).take(fields).map(|field| field.parse::<f64>().unwrap_or(0.0));
+    let ticks = after.split_whitespace().skip(11).take(4).map(|field| field.parse::<f64>().unwrap_or(0.0));
     Some(Process { name, seconds: ticks.sum::<f64>() / TICKS_PER_SECOND })
 }

@@ -1,9 +1,10 @@
 //! Steps of a run: attempts, each in a fresh instance, until one succeeds or no more may be made.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::poll;
+use futures_util::{FutureExt as _, poll};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::Store;
@@ -153,15 +154,21 @@ impl Attempt {
     async fn run(self, runner: Arc<StepRunner>) {
         let _place = runner.places.acquire().await.expect("never closed");
         let started_at = runner.clock.now();
-        let work = tokio::time::timeout(self.timeout, self.execute(&runner, started_at));
+        // A panic of the host over a guest is this attempt's, and nobody else's.
+        let work = AssertUnwindSafe(self.execute(&runner, started_at)).catch_unwind();
+        let work = tokio::time::timeout(self.timeout, work);
         let result = tokio::select! {
             result = work => result,
             never = self.tell_of_life(&runner, started_at) => never,
         };
-        let result = result.unwrap_or_else(|_elapsed| {
-            let took = humantime::format_duration(self.timeout);
-            Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
-        });
+        let result = match result {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(Failure::retryable("host-error", "the host panicked over the attempt")),
+            Err(_elapsed) => {
+                let took = humantime::format_duration(self.timeout);
+                Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
+            }
+        };
         let (call, attempt, heartbeat) = (self.call, self.number, self.heartbeat.borrow().clone());
         let end = AttemptEnd { call, attempt, started_at, heartbeat, result, lines: self.log.take() };
         self.mail(&runner, Mail::Attempt(end));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Attempt;
 use crate::model::{
-    CallId, ChildOptions, Event, LogLine, Name, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
+    CallId, ChildOptions, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
 };
 
 /// One thing that is written about a run.
@@ -34,6 +34,25 @@ pub enum Record {
     Close(Close),
     /// The run waits, and this host lets go of it.
     Park(Park),
+}
+
+impl Record {
+    /// Bytes of the documents in it, which are most of what it weighs.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Start(start) => start.input.len(),
+            Self::Event(event) => match &event.kind {
+                EventKind::Completed { call, outcome: Outcome::Ok(result), .. } => call.ask.input().len() + result.len(),
+                EventKind::Completed { call, .. } => call.ask.input().len(),
+                EventKind::CancelRequested { .. } => 0,
+            },
+            Self::Log(_, line) => line.message.len(),
+            Self::Publish(_, value) | Self::Answer(_, Outcome::Ok(value)) | Self::Continue(_, value) => value.len(),
+            Self::StartChild(child) => child.input.len(),
+            Self::Close(close) => close.result.len(),
+            Self::Attempt(_) | Self::ReleaseChild(_) | Self::Answer(..) | Self::Discard(_) | Self::Park(_) => 0,
+        }
+    }
 }
 
 /// A child to be started.

@@ -28,6 +28,9 @@ use crate::model::RunId;
 /// Most submissions in one commit.
 const BATCH_MAX: usize = 1_000;
 
+/// Most records in one commit, and most bytes of their documents, if it is not one submission that has more.
+const RECORDS_MAX: (usize, usize) = (5_000, 32 << 20);
+
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
 
@@ -40,8 +43,8 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 /// From this one on, nothing was written: the run cannot be accepted as it is.
 const REFUSED: i16 = 5;
 
-/// How long the records of a run that was just accepted are held at most, and how many.
-const HELD_MAX: (Duration, usize) = (Duration::from_millis(100), 500);
+/// How long the records of a run that was just accepted are held at most, how many, and how many bytes of documents.
+const HELD_MAX: (Duration, usize, usize) = (Duration::from_millis(100), 500, 1 << 20);
 
 /// What became of records that were committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +92,15 @@ struct Run {
 #[derive(Debug)]
 struct Held {
     records: Vec<Record>,
+    bytes: usize,
     accepted: oneshot::Sender<Accepted>,
     since: Instant,
+}
+
+impl Held {
+    fn is_full(&self) -> bool {
+        self.since.elapsed() > HELD_MAX.0 || self.records.len() > HELD_MAX.1 || self.bytes > HELD_MAX.2
+    }
 }
 
 /// The writers of one lease.
@@ -130,7 +140,7 @@ impl Writers {
     pub fn for_new_run(&self, start: Start, end: CancellationToken) -> (RunWriter, oneshot::Receiver<Accepted>) {
         let run_id = start.info.run_id;
         let (accepted, is_accepted) = oneshot::channel();
-        let held = Held { records: vec![Record::Start(start)], accepted, since: Instant::now() };
+        let held = Held { records: vec![Record::Start(start)], bytes: 0, accepted, since: Instant::now() };
         (self.writer(run_id, end, Some(held)), is_accepted)
     }
 
@@ -211,7 +221,8 @@ impl Run {
     /// Hold these as well, if the run's records are held. If not, they come back.
     fn hold(&self, records: Vec<Record>) -> Option<Vec<Record>> {
         match &mut *self.held() {
-            Some(held) if held.since.elapsed() < HELD_MAX.0 && held.records.len() < HELD_MAX.1 => {
+            Some(held) if !held.is_full() => {
+                held.bytes += records.iter().map(Record::bytes).sum::<usize>();
                 held.records.extend(records);
                 None
             }
@@ -232,7 +243,20 @@ impl Writer {
     async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut queue = Vec::with_capacity(BATCH_MAX);
         while submissions.recv_many(&mut queue, BATCH_MAX).await > 0 {
-            self.commit(std::mem::take(&mut queue)).await;
+            let mut left = queue.drain(..).peekable();
+            while left.peek().is_some() {
+                let (mut records, mut bytes) = (0, 0);
+                let batch = std::iter::from_fn(|| {
+                    left.next_if(|submission| {
+                        let is_first = records == 0;
+                        records += submission.records.len().max(1);
+                        bytes += submission.records.iter().map(Record::bytes).sum::<usize>();
+                        is_first || (records <= RECORDS_MAX.0 && bytes <= RECORDS_MAX.1)
+                    })
+                });
+                let batch = batch.collect();
+                self.commit(batch).await;
+            }
         }
     }
 
