@@ -10,7 +10,7 @@ impl Activation {
     /// The guest's functions when it asks the call of this number, innermost first, where the component carries names. Takes
     /// another replay, and only a run that is to be quarantined needs it: other replays pay nothing for it.
     pub(super) async fn backtrace_of(&mut self, call: CallId) -> Result<Vec<String>, Interruption> {
-        let mut guest = self.new_guest()?;
+        let mut guest = self.new_guest().await?;
         guest.run().replay.stop_at(call);
         let (info, input) = (self.info.clone(), self.claimed.input.clone());
         loop {

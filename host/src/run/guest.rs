@@ -66,7 +66,7 @@ impl Stop {
 }
 
 impl Guest {
-    /// A new instance for a run, at the beginning of its history.
+    /// A new instance for a run, at the beginning of its history. Holds the thread for as long as it takes to start.
     pub fn new(
         code: &Code,
         limits: Arc<Limits>,
@@ -75,21 +75,38 @@ impl Guest {
         time: Time,
     ) -> Result<Self, Crash> {
         let watch = Watch::new(end, limits.event_time);
-        Self::instantiate(code, WorkflowContext::new(limits, watch, info, time))
+        let context = WorkflowContext::new(limits, watch, info, time);
+        Self::instantiate(code, context).map_err(|error| Crash::of(&error))
     }
 
-    fn instantiate(code: &Code, context: WorkflowContext) -> Result<Self, Crash> {
+    /// The same, on a thread that others need too. `None`: its start takes too long for that.
+    pub fn new_in_slice(
+        code: &Code,
+        limits: Arc<Limits>,
+        end: CancellationToken,
+        info: Arc<RunInfo>,
+        time: Time,
+    ) -> Result<Option<Self>, Crash> {
+        let mut watch = Watch::new(end, limits.event_time);
+        watch.begin(true);
+        match Self::instantiate(code, WorkflowContext::new(limits, watch, info, time)) {
+            Err(error) if error.is::<SliceOver>() => Ok(None),
+            started => started.map(Some).map_err(|error| Crash::of(&error)),
+        }
+    }
+
+    fn instantiate(code: &Code, context: WorkflowContext) -> wasmtime::Result<Self> {
         let fuel = context.limits.event_fuel;
         let hostcall_bytes = context.limits.hostcall_bytes;
         let mut store = Store::new(code.workflow.engine(), context);
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(hostcall_bytes);
-        store.set_fuel(fuel).map_err(|error| Crash::of(&error))?;
+        store.set_fuel(fuel)?;
         store.epoch_deadline_callback(|mut store| store.data_mut().watch.look());
         store.set_epoch_deadline(1);
-        // A component may have a start function.
+        // A component may have code that runs at its start.
         let _computing = Computing::new();
-        let exports = code.workflow.instantiate(&mut store).map_err(|error| Crash::of(&error))?;
+        let exports = code.workflow.instantiate(&mut store)?;
         let initial_bytes = store.data().limiter.bytes();
         Ok(Self { store, exports, started: false, initial_bytes, yields: 0 })
     }
@@ -98,7 +115,8 @@ impl Guest {
     pub fn describe(code: &Code, limits: &Arc<Limits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
         let watch = Watch::new(CancellationToken::new(), limits.event_time);
         let _computing = Computing::new();
-        let mut guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch))?;
+        let guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch));
+        let mut guest = guest.map_err(|error| Crash::of(&error))?;
         let described = guest.exports.windlass_workflow_program().call_describe(&mut guest.store);
         let described = described.map_err(|error| Crash::of(&error))?;
         Ok(manifest(described, limits))

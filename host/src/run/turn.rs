@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::activate::{Activation, Interruption};
 use super::guest::{Guest, Progress, Stop};
 use super::steps::StepRunner;
+use super::threads::Panicked;
 use crate::history::{Delivery, Divergence};
-use crate::imports::Effects;
+use crate::imports::{Effects, Time};
 use crate::model::Ask;
-use crate::sandbox::Crash;
 use crate::store::{Record, Source};
 
 /// Events that are read and delivered at a time.
@@ -30,7 +30,7 @@ impl Activation {
                 guest.rejoin(self.end.clone());
                 guest
             }
-            None => self.new_guest()?,
+            None => self.new_guest().await?,
         });
         let next_unread = self.guest().run().next_unread();
         if self.is_new || self.claimed.standing.is_some_and(|standing| standing.next_seq == next_unread) {
@@ -41,11 +41,23 @@ impl Activation {
     }
 
     /// A new instance, at the beginning.
-    pub(super) fn new_guest(&self) -> Result<Guest, Crash> {
+    pub(super) async fn new_guest(&mut self) -> Result<Guest, Interruption> {
         let clock = self.runner.clock.clone();
-        let time = Arc::new(move || clock.now());
+        let time: Time = Arc::new(move || clock.now());
         let StepRunner { program, limits, .. } = &*self.step_runner;
-        Guest::new(&program.code, limits.clone(), self.end.clone(), self.info.clone(), time)
+        let (limits, end, info) = (limits.clone(), self.end.clone(), self.info.clone());
+        let panicked = |panic: Panicked| Interruption::Host(panic.to_string());
+        if !program.takes_long() {
+            let (limits, end, info, time) = (limits.clone(), end.clone(), info.clone(), time.clone());
+            let made = self.runner.threads.short(|| Guest::new_in_slice(&program.code, limits, end, info, time));
+            if let Some(guest) = made.map_err(panicked)?? {
+                return Ok(guest);
+            }
+            program.set_takes_long();
+        }
+        let code = program.code.clone();
+        let made = self.runner.threads.long(move || Guest::new(&code, limits, end, info, time)).await;
+        Ok(made.map_err(panicked)??)
     }
 
     /// The next part of the history.
@@ -115,7 +127,7 @@ impl Activation {
         self.write_effects().await?;
         self.writer.commit(Vec::new()).await?;
         let live = mem::take(&mut self.guest().run().live);
-        let mut guest = self.new_guest()?;
+        let mut guest = self.new_guest().await?;
         guest.run().live = live;
         self.guest = Some(guest);
         self.feed_history().await

@@ -243,19 +243,9 @@ impl Writer {
     async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut queue = Vec::with_capacity(BATCH_MAX);
         while submissions.recv_many(&mut queue, BATCH_MAX).await > 0 {
-            let mut left = queue.drain(..).peekable();
-            while left.peek().is_some() {
-                let (mut records, mut bytes) = (0, 0);
-                let batch = std::iter::from_fn(|| {
-                    left.next_if(|submission| {
-                        let is_first = records == 0;
-                        records += submission.records.len().max(1);
-                        bytes += submission.records.iter().map(Record::bytes).sum::<usize>();
-                        is_first || (records <= RECORDS_MAX.0 && bytes <= RECORDS_MAX.1)
-                    })
-                });
-                let batch = batch.collect();
-                self.commit(batch).await;
+            while !queue.is_empty() {
+                let rest = queue.split_off(batch_length(&queue));
+                self.commit(std::mem::replace(&mut queue, rest)).await;
             }
         }
     }
@@ -351,6 +341,17 @@ impl Submission {
             reply(self.accepted.take(), Accepted::Refused);
         }
     }
+}
+
+/// How many of these make one commit: all of them, unless that gets too big.
+fn batch_length(queue: &[Submission]) -> usize {
+    let (mut records, mut bytes) = (0, 0);
+    let fits = |submission: &&Submission| {
+        records += submission.records.len();
+        bytes += submission.records.iter().map(Record::bytes).sum::<usize>();
+        records <= RECORDS_MAX.0 && bytes <= RECORDS_MAX.1
+    };
+    queue.iter().take_while(fits).count().max(1)
 }
 
 /// A run that is lost stays lost: a later record without an earlier one would be a hole in its history.
