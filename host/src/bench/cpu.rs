@@ -49,11 +49,7 @@ impl Cpu {
         let processes = processes();
         let of = |pid: u32| processes.get(&pid).map_or(0.0, |process| process.seconds);
         let postgres = processes.values().filter(|process| process.name == "postgres").map(|process| process.seconds);
-        Self {
-            host: hosts.iter().map(|pid| of(*pid)).sum(),
-            postgres: postgres.sum(),
-            load: of(std::process::id()),
-        }
+        Self { host: hosts.iter().map(|pid| of(*pid)).sum(), postgres: postgres.sum(), load: of(std::process::id()) }
     }
 }
 

@@ -42,7 +42,9 @@ impl Record {
         match self {
             Self::Start(start) => start.input.len(),
             Self::Event(event) => match &event.kind {
-                EventKind::Completed { call, outcome: Outcome::Ok(result), .. } => call.ask.input().len() + result.len(),
+                EventKind::Completed { call, outcome: Outcome::Ok(result), .. } => {
+                    call.ask.input().len() + result.len()
+                }
                 EventKind::Completed { call, .. } => call.ask.input().len(),
                 EventKind::CancelRequested { .. } => 0,
             },
