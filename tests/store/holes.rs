@@ -187,3 +187,34 @@ async fn the_same_lease_is_not_reaped_while_its_session_lives() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(sql.value(&reap).await["hosts_reaped"], 1);
 }
+
+/// A run that the host went ahead with, and that is over: one event, written with it.
+fn whole(sql: &Sql, run: Uuid, seed: u8, version: u32) -> String {
+    let start = format!(
+        "r_runs => '{{{run}}}', r_namespaces => '{{default}}', r_workflows => '{{w}}', r_components => '{{c}}',
+         r_versions => '{{{version}}}', r_durabilities => '{{0}}', r_seeds => ARRAY['\\x{seeds}'::bytea], r_keys => '{{NULL}}',
+         r_inputs => ARRAY['1'::bytea], r_started_ats => '{{2026-01-01}}', r_deadline_ats => '{{NULL}}', r_states => '{{1}}',
+         r_results => ARRAY['1'::bytea], r_closed_ats => '{{2026-01-03}}', {event}",
+        seeds = format!("{seed:02x}").repeat(16),
+        event = event(run, 0, "1"),
+    );
+    sql.commit(1, &start, "")
+}
+
+#[tokio::test]
+async fn a_run_that_is_accepted_again_after_a_lost_answer_is_the_same_and_another_s_is_refused_whole() {
+    let mut sql = Sql::new().await;
+    let run = Uuid::now_v7();
+    let (first, other, stale) = (whole(&sql, run, 1, 1), whole(&sql, run, 2, 1), whole(&sql, Uuid::now_v7(), 3, 7));
+    sql.run(&first).await;
+    let written = sql.value("SELECT r.*, r.xmin::text AS by FROM runs r").await;
+    sql.run(&first).await;
+    assert_eq!(sql.value("SELECT r.*, r.xmin::text AS by FROM runs r").await, written);
+    // Another start of the same run, and a version that is not the newest: nothing of either is written.
+    for refused in [other, stale] {
+        assert_eq!(sql.value(&refused).await["verdict"], 5);
+    }
+    assert_eq!(sql.database.count("SELECT count(*) FROM runs").await, 1);
+    assert_eq!(sql.database.count("SELECT count(*) FROM events").await, 1);
+    assert_eq!(sql.database.count("SELECT count(*) FROM owned").await, 0);
+}

@@ -134,6 +134,10 @@ impl Runner {
         // An error is for the long way to tell.
         let newest = if has_room { self.programs.newest(&run.namespace, &run.workflow).await.ok()? } else { None };
         let (component, version) = newest?;
+        // A key that was used is no reason to compute everything once more, only to be refused.
+        if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
+            return None;
+        }
         let place = self.active.try_enter(run.run_id)?;
         let info = run.accepted(component, version, self.clock.now());
         let start = Start {
@@ -143,12 +147,14 @@ impl Runner {
         };
         let end = self.lease.lost.child_token();
         let (writer, accepted) = self.writers.for_new_run(start, end.clone());
+        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
+        let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
+        // First: whoever asks may go away at any await, and the run has somebody all the same.
+        self.tasks.spawn(self.clone().run(entry));
         if !is_awaited {
             writer.release().await.ok()?;
         }
-        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
-        let entry = Entry { claimed, is_new: true, place, writer, end };
-        self.tasks.spawn(self.clone().run(entry));
+        drop(writer);
         match accepted.await {
             Ok(Accepted::Yes) => Some(info),
             Ok(Accepted::Refused) => {

@@ -255,6 +255,9 @@ impl Writer {
         let mut wait = RECONNECT.0;
         loop {
             submissions = drop_lost(submissions);
+            if submissions.is_empty() {
+                return;
+            }
             match self.send(&submissions).await {
                 Ok((verdicts, _)) if verdicts.iter().any(|(_, verdict)| *verdict == REFUSED) => {
                     submissions.iter_mut().for_each(|submission| submission.refuse(&verdicts));
