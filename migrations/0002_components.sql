@@ -35,8 +35,8 @@ COMMENT ON TABLE workflows IS 'Which version new runs of a workflow take: the ne
 CREATE TABLE grants (
     namespace  text        NOT NULL,
     component  text        NOT NULL,
-    http_host  text        NOT NULL,
+    http_grant text        NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (namespace, component, http_host)
+    PRIMARY KEY (namespace, component, http_grant)
 );
-COMMENT ON TABLE grants IS 'Hosts that the operator lets the steps of a component reach, if they ask for them.';
+COMMENT ON TABLE grants IS 'Requests that the operator lets the steps of a component send, if they ask for them: a host, or methods, a host and a path.';

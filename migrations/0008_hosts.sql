@@ -19,30 +19,38 @@ COMMENT ON COLUMN hosts.epoch IS 'The fencing number: a host that writes with an
 COMMENT ON COLUMN hosts.name IS 'For people: machine and process.';
 
 CREATE TABLE ready (
-    shard   smallint    NOT NULL,
-    id      bigint      GENERATED ALWAYS AS IDENTITY,
-    run_id  uuid        NOT NULL,
-    strikes smallint    NOT NULL,
-    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (shard, id)
+    shard     smallint    NOT NULL,
+    namespace text        NOT NULL,
+    id        bigint      GENERATED ALWAYS AS IDENTITY,
+    run_id    uuid        NOT NULL,
+    strikes   smallint    NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A claim steps from namespace to namespace, whatever any of them has waiting.
+    PRIMARY KEY (shard, namespace, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE ready IS 'Runs that wait for a host.';
-COMMENT ON COLUMN ready.strikes IS 'Activations in a row that failed without progress.';
+-- Those that claims leave alone: claim_suspect takes them one by one. There are hardly ever any.
+CREATE INDEX ready_suspects ON ready (shard, id) WHERE strikes >= 2;
+COMMENT ON COLUMN ready.strikes IS 'Activations in a row that failed without progress, and deaths of hosts in a row that were at it.';
 
 CREATE TABLE owned (
     shard      smallint    NOT NULL,
     run_id     uuid        NOT NULL,
+    namespace  text        NOT NULL,
     host_id    uuid        NOT NULL,
     strikes    smallint    NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    on_trial   boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX owned_by_host ON owned (host_id);
 COMMENT ON TABLE owned IS 'Runs that a host is at.';
+COMMENT ON COLUMN owned.on_trial IS 'Its host has taken it up alone among suspects, just now: if the host dies, it was this one.';
 
 CREATE TABLE parked (
     shard      smallint    NOT NULL,
     run_id     uuid        NOT NULL,
+    namespace  text        NOT NULL,
     wake_at    timestamptz,
     signals    text[]      NOT NULL,
     updates    text[]      NOT NULL,

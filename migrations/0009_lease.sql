@@ -20,8 +20,33 @@ CREATE FUNCTION release_runs(p_host uuid) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     released integer;
 BEGIN
-    WITH gone AS (DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.run_id, o.strikes)
-    INSERT INTO ready (shard, run_id, strikes) SELECT g.shard, g.run_id, g.strikes FROM gone g;
+    WITH gone AS (DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.namespace, o.run_id, o.strikes)
+    INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+    GET DIAGNOSTICS released = ROW_COUNT;
+    RETURN released;
+END $$;
+
+-- The same, of a host that is dead. What made no progress since the host took it up has one strike more; what did has one. Two
+-- deaths make a run a suspect, and say nothing about whose fault they were: many runs were at that host. So the third strike
+-- needs a trial: a suspect that was taken up alone, and whose host died right then.
+CREATE FUNCTION release_runs_of_dead(p_host uuid) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    released integer;
+BEGIN
+    WITH gone AS (
+        DELETE FROM owned o WHERE o.host_id = p_host
+        RETURNING o.shard, o.namespace, o.run_id, o.strikes, o.on_trial, o.claimed_at
+    ), seen AS (
+        SELECT g.*, coalesce((SELECT e.at FROM events e WHERE e.shard = g.shard AND e.run_id = g.run_id
+                              ORDER BY e.seq DESC LIMIT 1) >= g.claimed_at, false) AS has_progressed
+        FROM gone g
+    )
+    INSERT INTO ready (shard, namespace, run_id, strikes)
+    SELECT s.shard, s.namespace, s.run_id,
+           CASE WHEN s.has_progressed THEN 1
+                WHEN s.strikes < 2 OR s.on_trial THEN s.strikes + 1
+                ELSE s.strikes END
+    FROM seen s;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
 END $$;
@@ -84,7 +109,7 @@ BEGIN
           AND (h.lease_until < clock_timestamp() OR h.renewed_at < clock_timestamp() - p_missed);
         IF FOUND THEN
             hosts_reaped := hosts_reaped + 1;
-            runs_freed := runs_freed + release_runs(suspect);
+            runs_freed := runs_freed + release_runs_of_dead(suspect);
         END IF;
     END LOOP;
     DELETE FROM hosts h WHERE h.lease_until = '-infinity' AND h.renewed_at < clock_timestamp() - interval '1 hour';

@@ -27,13 +27,13 @@ BEGIN
                clock_timestamp() + a.timeout * interval '1 microsecond'
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, run_id, component, version, started_at, deadline_at
+        RETURNING shard, namespace, run_id, component, version, started_at, deadline_at
     ), to_host AS (
-        INSERT INTO owned (shard, run_id, host_id, strikes)
-        SELECT s.shard, s.run_id, p_host, 0 FROM started s WHERE p_host IS NOT NULL
+        INSERT INTO owned (shard, namespace, run_id, host_id, strikes)
+        SELECT s.shard, s.namespace, s.run_id, p_host, 0 FROM started s WHERE p_host IS NOT NULL
     ), to_anyone AS (
-        INSERT INTO ready (shard, run_id, strikes)
-        SELECT s.shard, s.run_id, 0 FROM started s WHERE p_host IS NULL
+        INSERT INTO ready (shard, namespace, run_id, strikes)
+        SELECT s.shard, s.namespace, s.run_id, 0 FROM started s WHERE p_host IS NULL
     )
     SELECT a.run_id,
            CASE WHEN s.run_id IS NOT NULL THEN 0
@@ -87,9 +87,10 @@ BEGIN
         -- Two that accept the same runs do it in the same order: one waits for the other, and not both for each other.
         ORDER BY u.run_id
         ON CONFLICT DO NOTHING
-        RETURNING shard, run_id, state
+        RETURNING shard, namespace, run_id, state
     ), to_host AS (
-        INSERT INTO owned (shard, run_id, host_id, strikes) SELECT a.shard, a.run_id, p_host, 0 FROM accepted a WHERE a.state = 0
+        INSERT INTO owned (shard, namespace, run_id, host_id, strikes)
+        SELECT a.shard, a.namespace, a.run_id, p_host, 0 FROM accepted a WHERE a.state = 0
     )
     SELECT count(*) INTO added FROM accepted;
     IF added < cardinality(p_runs) THEN

@@ -14,32 +14,88 @@ CREATE FUNCTION as_claimed(r runs, p_strikes smallint) RETURNS SETOF claimed_run
            p_strikes;
 $$;
 
--- Take up to p_limit ready runs, the oldest of each shard first, beginning with shard p_first (hosts begin with different
--- ones). There is no cursor over ids, which are not committed in the order in which they are given out: each claim looks
--- from the beginning, and hosts vacuum the table so that this stays short.
-CREATE FUNCTION claim(p_host uuid, p_epoch bigint, p_first smallint, p_limit integer)
+-- Take up to p_limit ready runs, the oldest of each namespace and shard first, beginning with shard p_first (hosts begin with
+-- different ones). Of each namespace in p_namespaces at most so many as p_rooms says, of each other at most p_each: a host takes
+-- no more of one than is fair to others, and what one has waiting stands in nobody's way. There is no cursor over ids, which are not
+-- committed in the order in which they are given out: each claim looks from the beginning, and hosts vacuum the table so that
+-- this stays short.
+CREATE FUNCTION claim(
+    p_host uuid, p_epoch bigint, p_first smallint, p_limit integer, p_each integer = 2147483647,
+    p_namespaces text[] = '{}', p_rooms integer[] = '{}'
+) RETURNS SETOF claimed_run LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM fence(p_host, p_epoch);
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        SELECT q.shard, q.namespace, q.id, q.room
+        FROM generate_series(p_first::integer, p_first + 15) AS n (number)
+        CROSS JOIN LATERAL (
+            -- Each namespace that has any: one look into the index for each.
+            WITH RECURSIVE present AS (
+                (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint ORDER BY r.namespace LIMIT 1)
+                UNION ALL
+                SELECT (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.namespace > p.namespace
+                        ORDER BY r.namespace LIMIT 1)
+                FROM present p WHERE p.namespace IS NOT NULL
+            )
+            SELECT p.namespace,
+                   coalesce((SELECT u.room FROM unnest(p_namespaces, p_rooms) AS u (namespace, room)
+                             WHERE u.namespace = p.namespace), p_each) AS room
+            FROM present p WHERE p.namespace IS NOT NULL ORDER BY 2 DESC
+        ) w
+        CROSS JOIN LATERAL (
+            SELECT r.shard, r.namespace, r.id, w.room FROM ready r
+            WHERE r.shard = (n.number % 16)::smallint AND r.namespace = w.namespace AND r.strikes < 2
+            ORDER BY r.id LIMIT w.room FOR UPDATE SKIP LOCKED
+        ) q
+        LIMIT p_limit
+    ), fair AS (
+        SELECT f.shard, f.namespace, f.id
+        FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace) AS number FROM found f) f WHERE f.number <= f.room
+    ), taken AS (
+        DELETE FROM ready r USING fair f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.run_id, r.strikes
+    ), kept AS (
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes FROM taken t
+        RETURNING o.shard, o.run_id, o.strikes
+    )
+    SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id
+    CROSS JOIN LATERAL as_claimed(r, k.strikes) c;
+END $$;
+
+-- Take up one run that claim leaves alone, on trial: it may be the one that hosts die of, or that crashes when the time is short.
+CREATE FUNCTION claim_suspect(p_host uuid, p_epoch bigint, p_first smallint)
 RETURNS SETOF claimed_run LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM fence(p_host, p_epoch);
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT q.shard, q.id
+        SELECT q.shard, q.namespace, q.id
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint
-            ORDER BY r.id LIMIT p_limit FOR UPDATE SKIP LOCKED
+            SELECT r.shard, r.namespace, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+            ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) q
-        LIMIT p_limit
+        LIMIT 1
     ), taken AS (
-        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.id = f.id RETURNING r.shard, r.run_id, r.strikes
+        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.run_id, r.strikes
     ), kept AS (
-        INSERT INTO owned AS o (shard, run_id, host_id, strikes)
-        SELECT t.shard, t.run_id, p_host, t.strikes FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes, on_trial)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes, true FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id
     CROSS JOIN LATERAL as_claimed(r, k.strikes) c;
+END $$;
+
+-- The host has outlived it: whatever it dies of from now on, it is not known to be this one.
+CREATE FUNCTION end_trial(p_host uuid, p_run_id uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE owned o SET on_trial = false WHERE o.shard = shard_of(p_run_id) AND o.run_id = p_run_id AND o.host_id = p_host;
 END $$;
 
 -- Runs that the host owns and does not know of: the answer to the commit that gave them to it was lost. p_known are the runs

@@ -57,13 +57,15 @@ LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
 BEGIN
-    SELECT r.parent_run_id INTO parent FROM runs r WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id;
-    PERFORM lock_runs(ARRAY [p_run_id, coalesce(parent, p_run_id)]);
-    SELECT r.* INTO run FROM runs r
+    -- Before any lock: another tenant's run is none of this one's business.
+    SELECT r.parent_run_id INTO parent FROM runs r
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no run % in the namespace %', p_run_id, p_namespace USING ERRCODE = 'WL003';
-    ELSIF run.state NOT IN (0, 4) THEN
+    END IF;
+    PERFORM lock_runs(ARRAY [p_run_id, coalesce(parent, p_run_id)]);
+    SELECT r.* INTO run FROM runs r WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id;
+    IF run.state NOT IN (0, 4) THEN
         RAISE EXCEPTION 'run % has ended', p_run_id USING ERRCODE = 'WL004', DETAIL = run.state::text;
     END IF;
     DELETE FROM ready r WHERE r.shard = run.shard AND r.run_id = p_run_id;

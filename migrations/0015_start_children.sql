@@ -27,9 +27,9 @@ BEGIN
                a.run_id, a.call
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, run_id
+        RETURNING shard, namespace, run_id
     ), to_anyone AS (
-        INSERT INTO ready (shard, run_id, strikes) SELECT s.shard, s.run_id, 0 FROM started s
+        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT s.shard, s.namespace, s.run_id, 0 FROM started s
     ), awaited AS (
         INSERT INTO children (shard, run_id, call, child_id, abandon)
         SELECT shard_of(a.run_id), a.run_id, a.call, a.child_id, a.abandon

@@ -24,12 +24,20 @@ BEGIN
 END $$;
 
 -- Refuse a letter more than the inbox may hold.
-CREATE FUNCTION check_inbox(p_run_id uuid, p_inbox_max integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_inbox(p_run_id uuid, p_payload bytea, p_inbox_max integer, p_bytes_max bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    waiting bigint;
+    waiting_bytes bigint;
 BEGIN
-    IF (SELECT count(*) FROM (SELECT 1 FROM inbox i WHERE i.shard = shard_of(p_run_id) AND i.run_id = p_run_id
-                              LIMIT p_inbox_max) AS letters) >= p_inbox_max THEN
-        RAISE EXCEPTION 'the inbox of run % is full: it holds % letters that the workflow has not asked for',
-            p_run_id, p_inbox_max USING ERRCODE = 'WL005';
+    SELECT count(*), coalesce(sum(octet_length(i.payload)), 0) INTO waiting, waiting_bytes
+    FROM (SELECT i.payload FROM inbox i WHERE i.shard = shard_of(p_run_id) AND i.run_id = p_run_id LIMIT p_inbox_max) i;
+    IF waiting >= p_inbox_max THEN
+        RAISE EXCEPTION 'the inbox of run % is full: it holds % letters that the workflow has not asked for', p_run_id, waiting
+            USING ERRCODE = 'WL005', DETAIL = format('%s letters wait in it, and no more may', waiting);
+    ELSIF waiting_bytes + octet_length(p_payload) > p_bytes_max THEN
+        RAISE EXCEPTION 'the inbox of run % is full: it holds % bytes that the workflow has not asked for', p_run_id, waiting_bytes
+            USING ERRCODE = 'WL005', DETAIL = format('%s bytes wait in it, and %s are the most', waiting_bytes, p_bytes_max);
     END IF;
 END $$;
 
@@ -37,7 +45,7 @@ END $$;
 -- since: whoever sends it again did not hear that it was accepted.
 CREATE FUNCTION send_signal(
     p_namespace text, p_run_id uuid, p_name text, p_payload bytea, p_signal_id text, p_inbox_max integer,
-    OUT accepted boolean, OUT owner uuid
+    p_inbox_bytes_max bigint = 9223372036854775807, OUT accepted boolean, OUT owner uuid
 ) LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
@@ -49,7 +57,7 @@ BEGIN
         PERFORM check_open(run);
         INSERT INTO signal_ids (shard, run_id, signal_id)
         SELECT run.shard, p_run_id, p_signal_id WHERE p_signal_id IS NOT NULL;
-        PERFORM check_inbox(p_run_id, p_inbox_max);
+        PERFORM check_inbox(p_run_id, p_payload, p_inbox_max, p_inbox_bytes_max);
         PERFORM put_letters(ARRAY [p_run_id], ARRAY [0::smallint], ARRAY [p_name], ARRAY [p_payload]);
     END IF;
     SELECT o.host_id INTO owner FROM owned o WHERE o.shard = shard_of(p_run_id) AND o.run_id = p_run_id;
@@ -72,7 +80,7 @@ END $$;
 -- Ask a run for something that its workflow answers. The same update id again is the same update.
 CREATE FUNCTION send_update(
     p_namespace text, p_run_id uuid, p_name text, p_payload bytea, p_update_id text, p_inbox_max integer,
-    OUT accepted boolean, OUT owner uuid
+    p_inbox_bytes_max bigint = 9223372036854775807, OUT accepted boolean, OUT owner uuid
 ) LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
@@ -84,7 +92,7 @@ BEGIN
     accepted := NOT FOUND;
     IF accepted THEN
         PERFORM check_open(run);
-        PERFORM check_inbox(p_run_id, p_inbox_max);
+        PERFORM check_inbox(p_run_id, p_payload, p_inbox_max, p_inbox_bytes_max);
         PERFORM put_letters(ARRAY [p_run_id], ARRAY [4::smallint], ARRAY [p_name], ARRAY [p_payload]);
         -- The newest of the run's letters, of which nobody else can add one now.
         INSERT INTO updates (shard, run_id, update_id, name, payload, inbox_id)
@@ -110,6 +118,7 @@ $$;
 CREATE FUNCTION signal_with_start(
     p_host uuid, p_epoch bigint, p_namespace text, p_run_id uuid, p_workflow text, p_durability smallint, p_seed bytea,
     p_key text, p_input bytea, p_timeout bigint, p_signal text, p_payload bytea, p_signal_id text, p_inbox_max integer,
+    p_inbox_bytes_max bigint = 9223372036854775807,
     OUT outcome smallint, OUT component text, OUT version integer, OUT started_at timestamptz, OUT deadline_at timestamptz
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -129,6 +138,6 @@ BEGIN
         outcome := 1;
     END IF;
     IF outcome < 2 THEN
-        PERFORM send_signal(p_namespace, p_run_id, p_signal, p_payload, p_signal_id, p_inbox_max);
+        PERFORM send_signal(p_namespace, p_run_id, p_signal, p_payload, p_signal_id, p_inbox_max, p_inbox_bytes_max);
     END IF;
 END $$;

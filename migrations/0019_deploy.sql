@@ -20,7 +20,7 @@ BEGIN
         RAISE EXCEPTION 'the workflow % belongs to the component %', taken.workflow, taken.component
             USING ERRCODE = 'WL007';
     END IF;
-    INSERT INTO grants (namespace, component, http_host) SELECT p_namespace, p_component, unnest(p_grants)
+    INSERT INTO grants (namespace, component, http_grant) SELECT p_namespace, p_component, unnest(p_grants)
     ON CONFLICT DO NOTHING;
     SELECT v.* INTO newest FROM versions v
     WHERE v.namespace = p_namespace AND v.component = p_component ORDER BY v.version DESC LIMIT 1;

@@ -1,5 +1,9 @@
 //! The HTTP API as programs see it.
 
+mod audit;
+mod auth;
+mod keys;
+
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -23,18 +27,33 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
         }
     }
     insta::assert_snapshot!(summary, @"
-    POST   /v1/namespaces/{namespace}/components  200 201 404 409 413 422
-    GET    /v1/namespaces/{namespace}/runs  200
-    POST   /v1/namespaces/{namespace}/runs  200 201 404 409
-    GET    /v1/namespaces/{namespace}/runs/{run_id}  200 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/cancel  200 404 409
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/follow  200 404
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/history  200 404
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/logs  200 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/signals/{name}  200 404 409
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/state  200 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/terminate  200 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/updates/{name}  200 202 404 409
+    GET    /v1/namespaces  200 401 403
+    GET    /v1/namespaces/{namespace}  200 401 403 404
+    PUT    /v1/namespaces/{namespace}  200 201 401 403 404 422
+    GET    /v1/namespaces/{namespace}/audit  200 401 403 404
+    POST   /v1/namespaces/{namespace}/components  200 201 401 403 404 409 413 422 507
+    DELETE /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
+    GET    /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
+    PUT    /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
+    GET    /v1/namespaces/{namespace}/keys  200 401 403 404
+    POST   /v1/namespaces/{namespace}/keys  201 401 403 404 409
+    DELETE /v1/namespaces/{namespace}/keys/{key_id}  200 401 403 404
+    POST   /v1/namespaces/{namespace}/keys/{key_id}/rotate  201 401 403 404
+    POST   /v1/namespaces/{namespace}/recount  200 401 403 404
+    GET    /v1/namespaces/{namespace}/runs  200 401 403 404
+    POST   /v1/namespaces/{namespace}/runs  200 201 401 403 404 409 507
+    GET    /v1/namespaces/{namespace}/runs/{run_id}  200 401 403 404
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/cancel  200 401 403 404 409
+    GET    /v1/namespaces/{namespace}/runs/{run_id}/follow  200 401 403 404
+    GET    /v1/namespaces/{namespace}/runs/{run_id}/history  200 401 403 404
+    GET    /v1/namespaces/{namespace}/runs/{run_id}/logs  200 401 403 404
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/signals/{name}  200 401 403 404 409 507
+    GET    /v1/namespaces/{namespace}/runs/{run_id}/state  200 401 403 404
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/terminate  200 401 403 404 409
+    POST   /v1/namespaces/{namespace}/runs/{run_id}/updates/{name}  200 202 401 403 404 409 507
+    GET    /v1/namespaces/{namespace}/secrets  200 401 403 404
+    DELETE /v1/namespaces/{namespace}/secrets/{name}  204 401 403 404
+    PUT    /v1/namespaces/{namespace}/secrets/{name}  200 401 403 404 409
     ");
     insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&made).expect("JSON"));
 }
@@ -74,4 +93,18 @@ async fn a_wait_is_answered_when_the_run_ends_and_not_later_than_asked() {
     let ended = host.api.get(&format!("/runs/{run}?wait=20s")).await;
     assert_eq!(ended["state"], "completed");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_time_that_guests_compute_is_counted() {
+    let shared = shared().await;
+    let seconds = async || {
+        let text =
+            http().get(format!("{}/metrics", shared.server)).send().await.expect("metrics").text().await.expect("text");
+        let value = text.lines().find_map(|line| line.strip_prefix("windlass_guest_seconds_total ")).expect("a value");
+        value.parse::<f64>().expect("a number")
+    };
+    let before = seconds().await;
+    shared.api.end(&shared.api.start("spins", Value::Null).await).await;
+    assert!(seconds().await > before + 0.01, "a guest has computed until its fuel was used up");
 }

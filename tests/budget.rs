@@ -10,9 +10,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use windlass_host::bench::sample::{nap, run_of};
 use windlass_host::imports::Time;
-use windlass_host::model::{Payload, RunInfo, Timestamp};
+use windlass_host::model::{GuestLimits, Payload, RunInfo, Timestamp};
 use windlass_host::run::{Code, Guest, Progress, build_sandbox, replay};
-use windlass_host::sandbox::Limits;
+use windlass_host::sandbox::{Compiler, Limits};
 
 mod harness;
 
@@ -59,9 +59,9 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    let sandbox = build_sandbox(Limits::default(), None).expect("a sandbox");
+    let sandbox = build_sandbox(Limits::default(), Compiler::InProcess, None).expect("a sandbox");
     let code = Code::new(&sandbox, &harness::guests::guest_bytes("bench")).expect("accepted");
-    let budgets = count(&code, &Arc::new(sandbox.limits.clone()));
+    let budgets = count(&code, &Arc::new(sandbox.limits.guest.clone()));
     let mut is_kept = true;
     for Budget { what, most, counted } in &budgets {
         let verdict = if counted <= most { "ok" } else { "TOO MANY" };
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn count(code: &Code, limits: &Arc<Limits>) -> Vec<Budget> {
+fn count(code: &Code, limits: &Arc<GuestLimits>) -> Vec<Budget> {
     let time: Time = Arc::new(|| Timestamp::from_micros(1));
     let guest = |info: Arc<RunInfo>| Guest::new(code, limits.clone(), CancellationToken::new(), info, time.clone());
     // The first one of its kind prepares what all others use.

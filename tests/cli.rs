@@ -197,7 +197,7 @@ async fn what_cannot_be_done_says_why_and_has_its_exit_code() {
     let usage = ran(&["get", "not-an-id"]).await;
     let payload = ran(&["start", "hello", "--input", "{oops"]).await;
     let file = ran(&["deploy", "/nowhere/x.wasm"]).await;
-    let listen = ran(&["serve", "--database-url", "postgres://x", "--listen", "0.0.0.0:1"]).await;
+    let listen = ran(&["serve", "--database-url", "postgres://x", "--listen", "0.0.0.0:1", "--insecure-no-auth"]).await;
     let database =
         ran(&["serve", "--database-url", "postgres://nobody@127.0.0.1:1/x", "--listen", "127.0.0.1:0"]).await;
     let schema =
@@ -231,7 +231,7 @@ async fn what_cannot_be_done_says_why_and_has_its_exit_code() {
         ");
         insta::assert_snapshot!(show(&listen), @"
         exit code 1
-        error: the API has no authentication yet, so it listens on loopback addresses only, and 0.0.0.0 is none; put a proxy before it that checks who calls
+        error: without authentication the API listens on loopback addresses only, and 0.0.0.0 is none: `windlass serve` without --insecure-no-auth and `windlass dev --auth` ask for API keys
         ");
         insta::assert_snapshot!(show(&database), @"
         exit code 1
@@ -249,6 +249,9 @@ async fn every_command_explains_itself() {
     let mut all = show(&ran(&["--help"]).await);
     for command in ["dev", "serve", "deploy", "start", "get", "list", "history", "logs", "signal", "cancel"] {
         all += &format!("\n--- {command}\n{}", show(&ran(&[command, "--help"]).await));
+    }
+    for command in [["keys", "create"], ["keys", "rotate"], ["audit", "verify"]] {
+        all += &format!("\n--- {}\n{}", command.join(" "), show(&ran(&[command[0], command[1], "--help"]).await));
     }
     settings().bind(|| insta::assert_snapshot!("help", all));
 }

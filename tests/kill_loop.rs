@@ -73,7 +73,7 @@ fn late_requests(database: &Database, late: Arc<AtomicU64>) -> harness::shop::Wa
 
 impl KillLoop {
     async fn host(&self) -> HostProcess {
-        HostProcess::serve(&self.database, &["--lease", "2s", "--park-after", "50ms"]).await
+        HostProcess::serve(&self.database, &["--lease", "2s", "--park-after", "50ms", "--strikes", "0"]).await
     }
 
     fn tell(&self, hosts: &[HostProcess]) {

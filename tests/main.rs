@@ -3,11 +3,16 @@
 mod api;
 mod bench;
 mod cli;
+mod entrance;
 mod examples;
 mod faults;
+mod fuzz;
 mod harness;
+mod hostile;
 mod imports;
+mod namespaces;
 mod path;
 mod postgres;
 mod store;
+mod supply_chain;
 mod tidy;

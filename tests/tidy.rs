@@ -69,11 +69,11 @@ fn nothing_is_left_for_later_without_a_word() {
     assert_none(found.map(|(path, _)| path.display().to_string()).collect());
 }
 
-/// From the bottom to the top: a file may use its own folder and those before it. `sandbox`, `store` and `postgres` stand side
-/// by side and know nothing of each other; so do `api` and `cli`'s hosts.
+/// From the bottom to the top: a file may use its own folder and those before it. `fair`, `sandbox`, `store` and `postgres` stand
+/// side by side and know nothing of each other; so do `api` and `cli`'s hosts.
 const LAYERS: [&[&str]; 9] = [
     &["model"],
-    &["sandbox", "store", "postgres"],
+    &["fair", "sandbox", "store", "postgres"],
     &["history"],
     &["imports"],
     &["run"],

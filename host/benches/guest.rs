@@ -16,9 +16,11 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use windlass_host::bench::sample::run_of;
 use windlass_host::imports::Time;
-use windlass_host::model::{Ask, Call, Event, EventKind, Name, Outcome, Payload, RunInfo, StepOptions, Timestamp};
+use windlass_host::model::{
+    Ask, Call, Event, EventKind, GuestLimits, Name, Outcome, Payload, RunInfo, StepOptions, Timestamp,
+};
 use windlass_host::run::{Code, Guest, Progress, Sandbox, build_sandbox};
-use windlass_host::sandbox::Limits;
+use windlass_host::sandbox::{Compiler, Limits};
 use windlass_host::store::Store;
 
 /// A run of a workflow of `probe`, whose history is made up: `steps(count)` calls the step `double`, one after the other.
@@ -36,7 +38,7 @@ fn event(number: u32) -> Event {
 }
 
 struct Bench {
-    limits: Arc<Limits>,
+    limits: Arc<GuestLimits>,
     code: Code,
     time: Time,
 }
@@ -44,7 +46,7 @@ struct Bench {
 impl Bench {
     fn new(sandbox: &Sandbox, name: &str) -> Self {
         let code = Code::new(sandbox, &guest_bytes(name)).expect("accepted");
-        Self { limits: Arc::new(sandbox.limits.clone()), code, time: Arc::new(|| Timestamp::from_micros(1)) }
+        Self { limits: Arc::new(sandbox.limits.guest.clone()), code, time: Arc::new(|| Timestamp::from_micros(1)) }
     }
 
     fn guest(&self, info: &Arc<RunInfo>) -> Guest {
@@ -104,7 +106,8 @@ fn replay_from_database(criterion: &mut Criterion, sandbox: &Sandbox) {
                 loop {
                     let next = guest.run().next_unread();
                     let limit = CHUNK.min(count - next);
-                    let events = runtime.block_on(store.history(info.run_id, next, limit)).expect("a history");
+                    let events =
+                        runtime.block_on(store.history(&info.namespace, info.run_id, next, limit)).expect("a history");
                     guest.context().add_recorded(events, next + limit == count);
                     if let Progress::Completed(_) = guest.turn(&info, &input).expect("no divergence") {
                         break;
@@ -134,7 +137,7 @@ async fn history_in_database(info: &RunInfo, count: u32) -> Store {
 
 fn benches(criterion: &mut Criterion) {
     let cache = Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/code"));
-    let sandbox = build_sandbox(Limits::default(), Some(cache)).expect("a sandbox");
+    let sandbox = build_sandbox(Limits::default(), Compiler::InProcess, Some(cache)).expect("a sandbox");
     for name in ["hello", "order"] {
         let bytes = std::fs::metadata(guest(name)).expect("built").len();
         eprintln!("{name}.wasm: {bytes} bytes");

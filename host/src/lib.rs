@@ -10,12 +10,14 @@
 //! | [`run`] | the life of one run, one verb a file |
 //! | [`imports`] | the host side of `wit/`, one file for each interface |
 //! | [`history`] | determinism: the cursor over what was delivered |
+//! | [`fair`] | sharing between namespaces |
 //! | [`sandbox`], [`store`], [`postgres`] | wasmtime, SQL, and a database server, each behind a wall |
 //! | [`model`] | plain data and rules |
 
 pub mod api;
 pub mod bench;
 pub mod cli;
+pub mod fair;
 pub mod history;
 pub mod imports;
 pub mod model;

@@ -1,13 +1,16 @@
 //! One host with its API, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::process::setpriority_process;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api;
+use crate::api::{self, Certificate, Entrance};
 use crate::run::{GuestThreads, SandboxError};
 use crate::store::Store;
 use crate::worker::{Host, HostConfig};
@@ -23,8 +26,11 @@ pub(crate) enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// Threads for steps.
-    #[error("no threads for steps: {0}")]
+    /// A signal.
+    #[error("this process cannot be told to read its certificate again: {0}")]
+    Signal(std::io::Error),
+    /// Threads for guests.
+    #[error("no threads for guests: {0}")]
     Threads(std::io::Error),
     /// WebAssembly.
     #[error(transparent)]
@@ -40,13 +46,18 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError>
 pub(crate) async fn serve(
     store: Store,
     config: HostConfig,
-    listener: TcpListener,
+    entrance: Entrance,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let steps = StepThreads::start().map_err(ServeError::Threads)?;
+    let guests = GuestRuntime::start().map_err(ServeError::Threads)?;
     let component_bytes = config.limits.component_bytes;
-    let (host, work) = Host::start(store, config, GuestThreads::new(steps.handle()))?;
-    let api = tokio::spawn(api::serve(listener, host.clone(), component_bytes));
+    let (host, work) = Host::start(store, config, GuestThreads::new(guests.handle()))?;
+    if let Some(certificate) = entrance.certificate.clone() {
+        let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signal)?;
+        // It ends with the process.
+        tokio::spawn(keep_up(certificate, hangup));
+    }
+    let api = tokio::spawn(api::serve(entrance, host.clone(), component_bytes));
     stop.cancelled().await;
     tracing::info!("stopping");
     host.shutdown();
@@ -57,6 +68,20 @@ pub(crate) async fn serve(
     // Requests that wait have been answered; what still hangs is cut.
     api.abort();
     Ok(())
+}
+
+/// How often the files of a certificate are read again: it is renewed long before it ends.
+const READ_EVERY: Duration = Duration::from_secs(10);
+
+/// Look whether the certificate has changed, now and then and when somebody says so.
+async fn keep_up(certificate: Arc<Certificate>, mut hangup: Signal) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(READ_EVERY) => {}
+            _ = hangup.recv() => tracing::info!("reading the certificate again"),
+        }
+        certificate.read_again().await;
+    }
 }
 
 /// Cancelled when the process is asked to stop: SIGTERM or Ctrl-C.
@@ -74,12 +99,24 @@ pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Threads of steps: never those that serve the API and renew the lease.
-struct StepThreads(Option<Runtime>);
+/// What threads of guests that take long leave to those of the host, as in nice(1): a tenth of what one of those gets, where both want a
+/// processor. There are several of them for each processor.
+const NICE: i32 = 10;
 
-impl StepThreads {
+/// Threads of guests that take long: never those that serve the API and renew the lease.
+struct GuestRuntime(Option<Runtime>);
+
+impl GuestRuntime {
     fn start() -> std::io::Result<Self> {
-        Ok(Self(Some(Builder::new_multi_thread().thread_name("windlass-step").enable_all().build()?)))
+        let mut threads = Builder::new_multi_thread();
+        // Twice as many as may compute at a time: the others see to it that whoever is next is found (`fair/processors.rs`).
+        let count = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+        threads.worker_threads(count).thread_name("windlass-guest").enable_all().on_thread_start(|| {
+            if let Err(error) = setpriority_process(None, NICE) {
+                tracing::debug!(%error, "guests that take long compute with the priority of the host");
+            }
+        });
+        Ok(Self(Some(threads.build()?)))
     }
 
     fn handle(&self) -> tokio::runtime::Handle {
@@ -87,7 +124,7 @@ impl StepThreads {
     }
 }
 
-impl Drop for StepThreads {
+impl Drop for GuestRuntime {
     fn drop(&mut self) {
         // In an asynchronous context a runtime cannot be waited for.
         if let Some(runtime) = self.0.take() {

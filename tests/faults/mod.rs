@@ -4,6 +4,7 @@ mod database_gone;
 mod families;
 mod kills;
 mod limits;
+mod poison;
 mod stopping;
 mod two_hosts;
 mod zombie;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use windlass_host::api::view::{EventView, RunView};
 use windlass_host::api::{Deployed, History, Problem};
-use windlass_host::model::RunState;
+use windlass_host::model::{ApiKey, RunState};
 
 use super::eventually;
 
@@ -29,6 +30,22 @@ impl Api {
         Self { base: format!("{server}/v1/namespaces/default"), http: http() }
     }
 
+    /// The same host, and another namespace on it.
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        let server = self.base.trim_end_matches("/v1/namespaces/default");
+        Self { base: format!("{server}/v1/namespaces/{namespace}"), http: self.http.clone() }
+    }
+
+    /// As whoever has this key sees it.
+    pub fn with_key(server: &str, namespace: &str, key: &ApiKey) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, format!("Bearer {}", key.reveal()).parse().expect("a header"));
+        // Installs what it needs to be built.
+        drop(http());
+        let http = Client::builder().default_headers(headers).build().expect("a client");
+        Self { base: format!("{server}/v1/namespaces/{namespace}"), http }
+    }
+
     pub async fn request(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Response {
         let request = self.http.request(method, format!("{}{path}", self.base));
         let request = request.header("Content-Type", "application/json").body(body);
@@ -44,6 +61,14 @@ impl Api {
     pub async fn deploy(&self, bytes: Vec<u8>, grant_http: &str) -> Result<Deployed, Problem> {
         let path = format!("/components?grant_http={grant_http}");
         let response = self.request(Method::POST, &path, bytes).await;
+        if response.status().is_success() {
+            return Ok(response.json().await.expect("a deployment"));
+        }
+        Err(response.json().await.expect("a problem"))
+    }
+
+    pub async fn deploy_as(&self, name: &str, bytes: Vec<u8>) -> Result<Deployed, Problem> {
+        let response = self.request(Method::POST, &format!("/components?name={name}"), bytes).await;
         if response.status().is_success() {
             return Ok(response.json().await.expect("a deployment"));
         }

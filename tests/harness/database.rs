@@ -38,7 +38,6 @@ impl Database {
         PgConnection::connect_with(&options).await.expect("a session")
     }
 
-    /// One number.
     /// The text in the first row, if there is a row.
     pub async fn text(&self, query: &str) -> Option<String> {
         let mut session = self.session().await;
@@ -47,6 +46,7 @@ impl Database {
         row.expect(query)
     }
 
+    /// One number.
     pub async fn count(&self, query: &str) -> i64 {
         let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut self.session().await).await;
         count.unwrap_or_else(|error| panic!("{query}: {error}"))

@@ -21,25 +21,48 @@ pub struct HostProcess {
     /// Where its API is.
     pub server: String,
     pub api: Api,
+    /// What it has printed.
+    pub serving: Value,
 }
 
 impl HostProcess {
-    /// `windlass serve` on a database.
+    /// `windlass serve` on a database, for whoever reaches it.
     pub async fn serve(database: &Database, options: &[&str]) -> Self {
-        let mut command = Command::new(WINDLASS);
-        command.args(["serve", "--database-url", &database.url, "--schema", &database.schema]).args(options);
+        let mut command = Self::command(database);
+        command.arg("--insecure-no-auth").args(options);
         Self::start(command).await
     }
 
+    /// `windlass serve` on a database, for whoever has an API key.
+    pub async fn serve_with_keys(database: &Database, options: &[&str]) -> Self {
+        let mut command = Self::command(database);
+        command.args(options);
+        Self::start(command).await
+    }
+
+    fn command(database: &Database) -> Command {
+        let mut command = Command::new(WINDLASS);
+        command.args(["serve", "--database-url", &database.url, "--schema", &database.schema]);
+        command
+    }
+
     /// A host that prints where its API is; ready when this returns.
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: Command) -> Self {
+        let has_log = std::env::var_os("WINDLASS_TEST_LOG").is_some();
+        Self::start_logging(command, if has_log { Stdio::inherit() } else { Stdio::null() }).await
+    }
+
+    /// The same, with its log in a place of its own.
+    pub async fn start_logging(mut command: Command, log: impl Into<Stdio>) -> Self {
         if !command.get_envs().any(|(name, _)| name == "WINDLASS_CACHE_DIR") {
             command.env("WINDLASS_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/code"));
         }
         command.args(["--json", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        if std::env::var_os("WINDLASS_TEST_LOG").is_none() {
-            command.stderr(Stdio::null());
-        }
+        command.stderr(log);
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the host starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let line = tokio::task::spawn_blocking(move || stdout.lines().next()).await.expect("read");
@@ -51,7 +74,7 @@ impl HostProcess {
             http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()).then_some(())
         })
         .await;
-        Self { child, api: Api::new(&server), server }
+        Self { child, api: Api::new(&server), server, serving }
     }
 
     /// Its process.
@@ -105,8 +128,14 @@ pub struct Ran {
 
 /// Run `windlass` as a person would.
 pub async fn windlass(server: &str, arguments: &[&str]) -> Ran {
+    windlass_with(server, arguments, &[]).await
+}
+
+/// The same, with variables in its environment.
+pub async fn windlass_with(server: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let mut command = tokio::process::Command::new(WINDLASS);
-    let output = command.args(arguments).env("WINDLASS_SERVER", server).output().await.expect("it runs");
+    command.args(arguments).env("WINDLASS_SERVER", server).envs(variables.iter().copied());
+    let output = command.output().await.expect("it runs");
     assert_eq!(output.status.signal(), None);
     Ran {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -3,12 +3,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod api;
+pub mod certificates;
 pub mod database;
 pub mod guests;
 pub mod host;
 pub mod proxy;
 pub mod shared;
 pub mod shop;
+pub mod tenants;
 
 use std::time::Duration;
 

@@ -1,29 +1,45 @@
 //! One host in this process, shared by the tests that only need some host, with all guests deployed.
 
-use std::sync::OnceLock;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use windlass_host::api::{ApiLimits, Certificate, Entrance};
 use windlass_host::run::{GuestThreads, RunConfig};
-use windlass_host::worker::{Host, HostConfig};
+use windlass_host::sandbox::Compiler;
+use windlass_host::worker::{Authentication, Host, HostConfig};
 
 use super::api::Api;
 use super::database::Database;
 use super::guests::guest_bytes;
+use super::host::WINDLASS;
 
 /// A host and its database.
 pub struct Shared {
     pub api: Api,
     pub server: String,
     pub database: Database,
+    host: Arc<Host>,
 }
 
 impl Shared {
     /// For one test: connections belong to the runtime that made them, and each test has its own.
     fn again(&self) -> Self {
-        Self { api: Api::new(&self.server), server: self.server.clone(), database: self.database.clone() }
+        Self {
+            api: Api::new(&self.server),
+            server: self.server.clone(),
+            database: self.database.clone(),
+            host: self.host.clone(),
+        }
+    }
+
+    /// Another way in, to the same host.
+    pub async fn entrance(&self, limits: ApiLimits, certificate: Option<Arc<Certificate>>) -> SocketAddr {
+        let host = self.host.clone();
+        on_own_threads(|| async { enter(host, limits, certificate).await }).await
     }
 }
 
@@ -59,23 +75,42 @@ where
 async fn start(run: RunConfig) -> Shared {
     let database = Database::new().await;
     let cache = Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/code").into());
-    let server = serve(&database, HostConfig { run, cache, ..HostConfig::default() }).await;
+    let authentication = Authentication::None;
+    let host = start_host(&database, HostConfig { run, cache, authentication, ..HostConfig::default() }).await;
+    let server = format!("http://{}", enter(host.clone(), ApiLimits::default(), None).await);
     let api = Api::new(&server);
     for guest in ["hello", "probe", "rogue", "raw"] {
         api.deploy(guest_bytes(guest), "127.0.0.1:*").await.expect("deployed");
     }
-    Shared { api, server, database }
+    Shared { api, server, database, host }
 }
 
-/// A host in this process; it ends with it. Returns where its API is.
+/// A host in this process, for whoever reaches it; it ends with it. Returns where its API is.
 pub async fn serve(database: &Database, config: HostConfig) -> String {
+    serve_to(database, HostConfig { authentication: Authentication::None, ..config }).await
+}
+
+/// A host in this process, for whoever it is configured to serve.
+pub async fn serve_to(database: &Database, config: HostConfig) -> String {
+    let host = start_host(database, config).await;
+    format!("http://{}", enter(host, ApiLimits::default(), None).await)
+}
+
+async fn enter(host: Arc<Host>, limits: ApiLimits, certificate: Option<Arc<Certificate>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(windlass_host::api::serve(Entrance { listener, certificate, limits }, host, 32 << 20));
+    address
+}
+
+/// A host in this process without an API.
+pub async fn start_host(database: &Database, mut config: HostConfig) -> Arc<Host> {
+    if matches!(config.compiler, Compiler::Absent) {
+        config.compiler = Compiler::process(WINDLASS);
+    }
     let store = database.store().await;
     let threads = GuestThreads::new(runtime().handle().clone());
     let (host, _work) = Host::start(store, config, threads).expect("a host");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let server = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = windlass_host::api::router(host.clone(), 32 << 20);
-    tokio::spawn(async move { axum::serve(listener, router).await });
     super::eventually("the host has a lease", async || host.is_serving().then_some(())).await;
-    server
+    host
 }

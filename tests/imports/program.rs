@@ -34,6 +34,9 @@ async fn a_component_describes_its_workflows_and_steps() {
             "127.0.0.1:*"
           ]
         }
+      ],
+      "not_granted": [
+        "127.0.0.1:*"
       ]
     }
     "#);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use windlass_host::model::{Namespace, Payload, RunId, RunState};
 use windlass_host::run::{Programs, Progress, build_sandbox, replay};
-use windlass_host::sandbox::Limits;
+use windlass_host::sandbox::{Compiler, Limits};
 use windlass_host::store::Claimed;
 
 use crate::harness::api::document;
@@ -21,11 +21,13 @@ async fn again(database: &Database, run: &str) -> (Progress, usize) {
         let store = database.store().await;
         let namespace = Namespace::new("default").expect("a namespace");
         let Claimed { info, input, .. } = store.recorded_run(&namespace, run_id).await.expect("read").expect("a run");
-        let limits = Arc::new(Limits::default());
-        let sandbox = Arc::new(build_sandbox(Limits::default(), None).expect("a sandbox"));
+        let limits = Arc::new(Limits::default().guest);
+        // Each instance reserves addresses, and a process has only so many.
+        let few = Limits { workflow_instances: 8, step_instances: 8, ..Limits::default() };
+        let sandbox = Arc::new(build_sandbox(few, Compiler::InProcess, None).expect("a sandbox"));
         let programs = Programs::new(store.clone(), sandbox);
         let program = programs.get(&info.namespace, &info.component, info.version).await.expect("a program");
-        let events = store.history(run_id, 0, 100_000).await.expect("a history");
+        let events = store.history(&namespace, run_id, 0, 100_000).await.expect("a history");
         let count = events.len();
         let progress = tokio::task::spawn_blocking(move || {
             replay(&program.code, &limits, info, &input, events).expect("no divergence")

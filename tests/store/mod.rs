@@ -2,4 +2,8 @@
 
 mod holes;
 mod interleavings;
+mod pages;
 mod sql;
+mod strikes;
+mod tenants;
+mod tls;

@@ -1,4 +1,4 @@
-//! HTTP requests, for the code of steps. Only the hosts that the step asks for *and* the operator grants can be reached.
+//! HTTP requests, for the code of steps. Only what the step asks for *and* the operator grants can be sent.
 
 use std::time::Duration;
 
@@ -55,6 +55,21 @@ pub fn delete(url: impl Into<String>) -> Request {
     Request::new(Method::DELETE, url.into())
 }
 
+/// What stands for a secret in the value of a header. The host puts the value in just before the request leaves, if the secret
+/// is bound to this header of requests to this host; the code of the step never has it.
+///
+/// ```no_run
+/// # async fn step() -> windlass::Result<()> {
+/// use windlass::http;
+///
+/// let request = http::get("https://bank.example/balance");
+/// request.header("Authorization", format!("Bearer {}", http::secret("bank"))).send().await?;
+/// # Ok(()) }
+/// ```
+pub fn secret(name: &str) -> String {
+    format!("{{{{secret:{name}}}}}")
+}
+
 /// A request that is being put together. What is wrong with it comes out of [`send`](Request::send).
 #[must_use = "a request goes out with `send`"]
 pub struct Request {
@@ -70,7 +85,7 @@ impl Request {
         Self { method, url, headers: Vec::new(), body: Ok(Vec::new()), timeout: None }
     }
 
-    /// Add a header.
+    /// Add a header. With [`secret`] in its value, the host puts a secret there.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -103,9 +118,12 @@ impl Request {
 
     /// Send it and read the whole response.
     ///
-    /// Fails with `http-denied` (not retryable) if the host is not granted, with `http-invalid` (not retryable) if the
-    /// request makes no sense, and with `http-error` if no response came. A response of any status is no failure; see
-    /// [`Response::success`].
+    /// Fails with `http-error` if no response came. Fails, and is not retryable, with `http-denied` if the request is not
+    /// granted, with `http-address-blocked` if the name leads to an address that is not public, with `http-invalid` if the
+    /// request makes no sense, with `http-too-many-requests`, `http-request-too-large` or `http-response-too-large` if it is
+    /// beyond a limit of the attempt, and with `secret-denied` if it names a secret that is not for this place. The failure
+    /// of an attempt that ends so says in the host's own words why. A response of any status is no failure, and redirects are
+    /// not followed: each request is checked by itself; see [`Response::success`].
     pub async fn send(self) -> Result<Response> {
         #[cfg(not(target_family = "wasm"))]
         crate::testing::refuse_http(&self.url);
@@ -139,8 +157,26 @@ fn explain(error: wstd::http::Error) -> Failure {
     match error.downcast_ref::<ErrorCode>() {
         Some(ErrorCode::HttpRequestDenied) => {
             let message =
-                "the host was not granted to this step: the step must ask for it, and the operator must grant it";
+                "the request was not granted to this step: the step must ask for it, and the operator must grant it";
             Failure::new("http-denied", message).fatal()
+        }
+        Some(ErrorCode::DestinationIpProhibited) => {
+            Failure::new("http-address-blocked", "the name of the host leads to an address that is not public").fatal()
+        }
+        Some(ErrorCode::HttpRequestUriInvalid) => {
+            Failure::new("http-invalid", "the host did not send the request, which could be misunderstood").fatal()
+        }
+        Some(ErrorCode::ConnectionLimitReached) => {
+            Failure::new("http-too-many-requests", "the attempt has sent as many requests as it may").fatal()
+        }
+        Some(ErrorCode::HttpRequestBodySize(None)) => {
+            Failure::new("http-request-too-large", "the attempt has sent as many bytes as it may").fatal()
+        }
+        Some(ErrorCode::HttpResponseBodySize(None)) => {
+            Failure::new("http-response-too-large", "the attempt has received as many bytes as it may").fatal()
+        }
+        Some(ErrorCode::ConfigurationError) => {
+            Failure::new("secret-denied", "a secret that the request names is not there, or not for this place").fatal()
         }
         Some(code) => Failure::new("http-error", code),
         None => Failure::new("http-error", format!("{error:#}")),

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::Problem;
+use super::auth::Caller;
 use super::extract::Path;
 use super::send_signal::Accepted;
 use crate::model::{Namespace, RunId};
@@ -26,7 +27,8 @@ use crate::worker::Host;
 pub(super) async fn cancel_run(
     State(host): State<Arc<Host>>,
     Path((namespace, run_id)): Path<(Namespace, RunId)>,
+    Caller(who): Caller,
 ) -> Result<Json<Accepted>, Problem> {
-    let sent = host.request_cancel(&namespace, run_id).await?;
+    let sent = host.request_cancel(&namespace, run_id, &who).await?;
     Ok(Json(Accepted { is_new: sent.accepted }))
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, Path, Query};
-use super::{Code, Problem};
-use crate::model::{HostPattern, Name, Namespace};
+use super::auth::Caller;
+use super::extract::{Path, Query, read_upload};
+use super::{Code, Problem, get_grants};
+use crate::model::{HttpGrant, Name, Namespace};
 use crate::worker::Host;
 
 #[derive(Deserialize, IntoParams)]
@@ -20,9 +21,9 @@ pub(super) struct Parameters {
     /// Instead of the name that the component gives itself.
     #[param(value_type = Option<String>)]
     name: Option<Name>,
-    /// Hosts that the component's steps may reach if they ask for them, separated by commas. Added to those that were
+    /// Requests that the component's steps may send if they ask for them, separated by commas. Added to those that were
     /// granted before.
-    #[param(example = "api.example.com,127.0.0.1:8080")]
+    #[param(example = "GET,POST api.example.com/v1/*,127.0.0.1:8080")]
     grant_http: Option<String>,
 }
 
@@ -39,6 +40,8 @@ pub struct Deployed {
     pub workflows: Vec<String>,
     /// The steps in it.
     pub steps: Vec<DeployedStep>,
+    /// What its steps ask for and nothing of which is granted.
+    pub not_granted: Vec<String>,
 }
 
 /// A step of a component that was deployed.
@@ -46,7 +49,7 @@ pub struct Deployed {
 pub struct DeployedStep {
     /// Its name.
     pub name: String,
-    /// The hosts that it asks for.
+    /// The requests that it asks to send.
     pub http: Vec<String>,
 }
 
@@ -64,24 +67,27 @@ pub struct DeployedStep {
         (status = 409, body = Problem, content_type = "application/problem+json", description = "workflow-taken"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "too-large"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not accepted; the code names the stage of the inspection"),
+        (status = 507, body = Problem, content_type = "application/problem+json", description = "storage-full"),
     )
 )]
 pub(super) async fn deploy_component(
     State(host): State<Arc<Host>>,
     Path(namespace): Path<Namespace>,
     Query(parameters): Query<Parameters>,
-    Body(bytes): Body,
+    Caller(who): Caller,
+    request: Request,
 ) -> Result<Response, Problem> {
     let grants = parameters.grant_http.as_deref().unwrap_or_default();
-    let grants: Vec<HostPattern> = grants
-        .split(',')
-        .filter(|host| !host.is_empty())
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Problem::new(Code::BadRequest, format!("grant_http: {error}")))?;
-    let uploaded = host.upload(&namespace, parameters.name, Arc::from(&bytes[..]), &grants).await?;
+    let grants = HttpGrant::parse_list(grants);
+    let grants = grants.map_err(|error| Problem::new(Code::BadRequest, format!("grant_http: {error}")))?;
+    // Before the bytes: what waits has nothing in memory.
+    let _place = host.upload_place(&namespace).await?;
+    let bytes = read_upload(request, host.component_bytes()).await?;
+    let uploaded = host.upload(&namespace, parameters.name, bytes, &grants, &who).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let manifest = uploaded.manifest;
+    let granted = host.store.grants(&namespace, &uploaded.component).await?;
+    let not_granted = get_grants::not_granted(&manifest, &granted);
     let step = |step: crate::model::StepDeclaration| DeployedStep {
         name: step.name.to_string(),
         http: step.http.iter().map(ToString::to_string).collect(),
@@ -92,6 +98,7 @@ pub(super) async fn deploy_component(
         is_new: uploaded.is_new,
         workflows: manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect(),
         steps: manifest.steps.into_iter().map(step).collect(),
+        not_granted,
     };
     Ok((status, axum::Json(deployed)).into_response())
 }

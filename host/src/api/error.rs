@@ -1,6 +1,7 @@
 //! What goes wrong, as RFC 9457 problem details: the only table from error to status and code.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,8 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::run::UploadError;
+use crate::fair::Busy;
+use crate::model::{LimitError, SealError};
+use crate::run::{SecretError, UploadError};
 use crate::store;
+use crate::worker::NamespaceError;
 
 /// A problem, as clients see it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -31,16 +35,30 @@ pub struct Problem {
 #[expect(missing_docs, reason = "their titles say what they are")]
 pub enum Code {
     BadRequest,
+    Unauthenticated,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     TooLarge,
+    TooSlow,
     NoSuchNamespace,
+    NoSuchComponent,
+    NoSuchGrant,
+    NoSuchSecret,
     NoSuchRun,
     NoSuchWorkflow,
+    NoSuchKey,
+    TooManyApiKeys,
     RunEnded,
     InboxFull,
+    StorageFull,
+    NoSuchLimit,
+    LimitTooHigh,
     IdempotencyConflict,
     WorkflowTaken,
+    RateLimited,
+    Overloaded,
+    NoMasterKey,
     Unavailable,
     Internal,
 }
@@ -50,15 +68,32 @@ impl Code {
     pub fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request is not valid"),
+            Self::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "The request has no API key that is good")
+            }
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The API key is not good for this"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing at this address"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This address has other methods")
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The request came too slowly"),
             Self::NoSuchNamespace => (StatusCode::NOT_FOUND, "no-such-namespace", "There is no such namespace"),
+            Self::NoSuchComponent => {
+                (StatusCode::NOT_FOUND, "no-such-component", "There is no such component in the namespace")
+            }
+            Self::NoSuchGrant => (StatusCode::NOT_FOUND, "no-such-grant", "Nothing of the kind was granted"),
+            Self::NoSuchSecret => (StatusCode::NOT_FOUND, "no-such-secret", "There is no such secret in the namespace"),
             Self::NoSuchRun => (StatusCode::NOT_FOUND, "no-such-run", "There is no such run in the namespace"),
             Self::NoSuchWorkflow => (StatusCode::NOT_FOUND, "no-such-workflow", "No component has such a workflow"),
+            Self::NoSuchKey => (StatusCode::NOT_FOUND, "no-such-key", "There is no such API key in the namespace"),
+            Self::TooManyApiKeys => (StatusCode::CONFLICT, "too-many-api-keys", "The namespace has too many API keys"),
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended"),
+            Self::StorageFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "The namespace keeps as much as it may")
+            }
+            Self::NoSuchLimit => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-limit", "There is no such limit"),
+            Self::LimitTooHigh => (StatusCode::UNPROCESSABLE_ENTITY, "limit-too-high", "The operator allows less"),
             Self::InboxFull => (StatusCode::CONFLICT, "inbox-full", "The run's inbox is full"),
             Self::IdempotencyConflict => {
                 (StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key belongs to another request")
@@ -66,7 +101,12 @@ impl Code {
             Self::WorkflowTaken => {
                 (StatusCode::CONFLICT, "workflow-taken", "The workflow belongs to another component")
             }
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The database is not available"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "There were too many requests"),
+            Self::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "This host has as much in work as it can")
+            }
+            Self::NoMasterKey => (StatusCode::CONFLICT, "no-master-key", "The host cannot seal secrets"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "This cannot be served now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The host has a bug"),
         }
     }
@@ -83,6 +123,16 @@ impl Problem {
     pub fn no_such_run() -> Self {
         Self::new(Code::NoSuchRun, "check the id, and the namespace in the address")
     }
+
+    /// There is no such namespace, or it is none of the caller's business: which of the two is not said.
+    pub fn no_such_namespace() -> Self {
+        Self::new(Code::NoSuchNamespace, "check the namespace in the address")
+    }
+
+    /// There is no such key; whether another namespace has one is not said.
+    pub fn no_such_key() -> Self {
+        Self::new(Code::NoSuchKey, "check the id, and the namespace in the address")
+    }
 }
 
 impl IntoResponse for Problem {
@@ -91,6 +141,10 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"windlass\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -105,9 +159,10 @@ impl From<store::Error> for Problem {
         match error {
             E::NoSuchRun => Self::no_such_run(),
             E::RunEnded(_) => Self::new(Code::RunEnded, detail),
-            E::InboxFull => Self::new(Code::InboxFull, detail),
+            E::InboxFull(_) => Self::new(Code::InboxFull, detail),
+            E::StorageFull => Self::new(Code::StorageFull, detail),
             E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),
-            E::NoSuchNamespace => Self::new(Code::NoSuchNamespace, "check the namespace in the address"),
+            E::NoSuchNamespace => Self::no_such_namespace(),
             E::WorkflowTaken(_) => Self::new(
                 Code::WorkflowTaken,
                 format!("{detail}; give it another name, or deploy under that component's name"),
@@ -127,6 +182,26 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<LimitError> for Problem {
+    fn from(error: LimitError) -> Self {
+        let code = match error {
+            LimitError::NoSuch(_) => Code::NoSuchLimit,
+            LimitError::TooHigh { .. } => Code::LimitTooHigh,
+            LimitError::Unreadable { .. } => Code::BadRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NamespaceError> for Problem {
+    fn from(error: NamespaceError) -> Self {
+        match error {
+            NamespaceError::Limit(error) => error.into(),
+            NamespaceError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match error {
@@ -137,11 +212,36 @@ impl From<UploadError> for Problem {
                 title: "The component is not accepted".into(),
                 detail: rejection.message,
             },
+            UploadError::Busy(busy) => busy.into(),
             UploadError::Host(message) => {
                 tracing::error!(error = %message, "a component could not be inspected");
                 Self::new(Code::Unavailable, "the host could not inspect the component now; try again")
             }
         }
+    }
+}
+
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::NoMasterKey | SecretError::Seal(SealError::NoMasterKey(_)) => {
+                Self::new(Code::NoMasterKey, error.to_string())
+            }
+            SecretError::Store(error) => match Arc::try_unwrap(error) {
+                Ok(error) => error.into(),
+                Err(_) => Self::new(Code::Unavailable, "try again"),
+            },
+            SecretError::Seal(_) | SecretError::Value(_) => {
+                tracing::error!(%error, "a secret could not be sealed");
+                Self::new(Code::Internal, "the operator finds the reason in the host's log")
+            }
+        }
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::new(Code::Unavailable, busy.to_string())
     }
 }
 

@@ -1,15 +1,19 @@
 //! Parts of requests, checked, with problem details when they are not valid.
 
+use std::error::Error;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
-use axum::http::HeaderMap;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
+use serde::de::{Deserialize, Deserializer};
+use tokio::time::timeout;
 
-use super::{Code, Problem, WAIT_MAX};
-use crate::model::{Payload, PayloadError};
+use super::{Code, Problem, WAIT_MAX, slow_body};
+use crate::model::{Namespace, Payload, PayloadError};
 use crate::worker::Host;
 
 /// Parts of the address.
@@ -38,6 +42,48 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// How long the bytes of an upload may be on their way.
+const UPLOAD_TIME: Duration = Duration::from_secs(120);
+
+/// How long bytes are thrown away that nobody wants: most clients read no answer before they have sent all, and one that sends
+/// a little too much should hear what is wrong.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// The body of an upload, of `most` bytes. Of one that is longer no more is kept, and of what comes after them not much is read.
+pub(super) async fn read_upload(request: Request, most: usize) -> Result<Bytes, Problem> {
+    let mut body = request.into_body();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut bytes = BytesMut::with_capacity(if announced > most { 0 } else { announced });
+    let mut read = announced <= most;
+    let reading = async {
+        while read && let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Problem::new(Code::BadRequest, format!("in the body: {error}")))?;
+            let data = frame.data_ref().map_or(&[][..], |data| &data[..]);
+            read = bytes.len() + data.len() <= most;
+            bytes.extend_from_slice(if read { data } else { &[] });
+        }
+        Ok::<_, Problem>(())
+    };
+    let late = |_| Problem::new(Code::BadRequest, "in the body: it took more than 2 minutes to arrive");
+    timeout(UPLOAD_TIME, reading).await.map_err(late)??;
+    if read {
+        return Ok(bytes.freeze());
+    }
+    drop(bytes);
+    let mut left = most;
+    let discarding = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it has come to its end or not, the answer is the same.
+    let _ = timeout(DISCARD_TIME, discarding).await;
+    Err(Problem::new(Code::TooLarge, format!("in the body: it has more than {most} bytes, which are the most")))
+}
+
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
         Self::new(Code::BadRequest, format!("in the address: {}", rejection.body_text()))
@@ -52,21 +98,28 @@ impl From<QueryRejection> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
-        Self::new(code, format!("in the body: {}", rejection.body_text()))
+        in_the_body(&rejection, rejection.status(), &rejection.body_text())
     }
 }
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
-        let code = if rejection.status() == 413 { Code::TooLarge } else { Code::BadRequest };
-        Self::new(code, format!("in the body: {}", rejection.body_text()))
+        in_the_body(&rejection, rejection.status(), &rejection.body_text())
     }
+}
+
+fn in_the_body(error: &(dyn Error + 'static), status: StatusCode, text: &str) -> Problem {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+        _ if slow_body::is_too_slow(error) => Code::TooSlow,
+        _ => Code::BadRequest,
+    };
+    Problem::new(code, format!("in the body: {text}"))
 }
 
 /// How long to wait: `30s`, `500ms`, …; at most a minute.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wait(pub(super) Duration);
+pub struct Wait(pub Duration);
 
 impl<'de> Deserialize<'de> for Wait {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -85,15 +138,10 @@ pub(super) fn header(headers: &HeaderMap, name: &str, length_max: usize) -> Resu
     text.map(|text| Some(text.to_owned())).ok_or_else(invalid)
 }
 
-/// A value that is a type of ours in JSON.
-pub(super) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Problem> {
-    let value = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(value).map_err(|error| Problem::new(Code::BadRequest, format!("{what}: {error}")))
-}
-
 /// A payload from outside, checked.
-pub(super) fn payload(bytes: Bytes, host: &Host) -> Result<Payload, Problem> {
-    Payload::new(bytes, host.payload_bytes()).map_err(|error| match error {
+pub(super) async fn payload(bytes: Bytes, host: &Host, namespace: &Namespace) -> Result<Payload, Problem> {
+    let limits = host.limits(namespace).await?;
+    Payload::new(bytes, limits.payload_bytes).map_err(|error| match error {
         PayloadError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
         PayloadError::Invalid(_) => Problem::new(Code::BadRequest, error.to_string()),
     })

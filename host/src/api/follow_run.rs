@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Problem;
 use super::extract::Path;
+use super::get_history::PAGE_BYTES;
 use super::view::{AttemptView, EventView, RunView};
 use crate::model::{Namespace, RunId, RunState};
 use crate::store::Watcher;
@@ -91,7 +92,7 @@ async fn tell(
 ) -> crate::store::Result<Result<(), Over>> {
     // The run before its history: what is told as the end comes after all of it.
     let Some(run) = host.store.get_run(namespace, run_id).await? else { return Ok(Err(Over)) };
-    let attempts = host.store.attempts(run_id, None).await?;
+    let attempts = host.store.attempts(namespace, run_id).await?;
     let failed: Vec<_> = attempts.into_iter().filter(|attempt| attempt.failure.is_some()).collect();
     for attempt in failed.iter().skip(told.attempts) {
         if send(events, "attempt", &AttemptView::from(attempt.clone())).await.is_err() {
@@ -100,15 +101,15 @@ async fn tell(
     }
     told.attempts = failed.len();
     loop {
-        let new = host.store.history(run_id, told.events, CHUNK).await?;
-        if new.is_empty() {
-            break;
-        }
+        let (new, next) = host.store.history_page(namespace, run_id, told.events, CHUNK, PAGE_BYTES).await?;
         for event in new {
             told.events = event.seq + 1;
             if send(events, "event", &EventView::from(event)).await.is_err() {
                 return Ok(Err(Over));
             }
+        }
+        if next.is_none() {
+            break;
         }
     }
     let (state, is_over) = (run.state, run.result.is_some());

@@ -21,13 +21,16 @@ pub(super) struct Parameters {
     #[serde(default)]
     #[param(default = 0)]
     first: u32,
-    /// How many events at most, up to 1,000.
+    /// How many events at most, up to 1,000. There may be fewer if they are large.
     #[serde(default = "limit_default")]
     #[param(default = 1000)]
     limit: u32,
 }
 
 const LIMIT_MAX: u32 = 1_000;
+
+/// Bytes of payloads after which a page ends.
+pub(super) const PAGE_BYTES: u32 = 8 << 20;
 
 fn limit_default() -> u32 {
     LIMIT_MAX
@@ -41,7 +44,7 @@ pub struct History {
     pub run: Option<RecordedRun>,
     /// In the order in which they were delivered to the guest.
     pub events: Vec<EventView>,
-    /// Attempts of its steps that failed, or that have been running for long.
+    /// Attempts of its steps that failed, or that have been running for long: the first 1,000.
     pub attempts: Vec<AttemptView>,
     /// The number of the first event of the next part; none after the last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -67,9 +70,8 @@ pub(super) async fn get_history(
     let store = &host.store;
     let run = store.recorded_run(&namespace, run_id).await?.ok_or_else(Problem::no_such_run)?;
     let limit = limit.clamp(1, LIMIT_MAX);
-    let events = store.history(run_id, first, limit).await?;
-    let next = events.last().filter(|_| events.len() == limit as usize).map(|event| event.seq + 1);
-    let attempts = store.attempts(run_id, None).await?;
+    let (events, next) = store.history_page(&namespace, run_id, first, limit, PAGE_BYTES).await?;
+    let attempts = store.attempts(&namespace, run_id).await?;
     Ok(Json(History {
         run: (first == 0).then(|| run.into()),
         events: events.into_iter().map(Into::into).collect(),

@@ -49,7 +49,7 @@ pub(super) async fn get_state(
     if host.store.get_run(&namespace, run_id).await?.is_none() {
         return Err(Problem::no_such_run());
     }
-    let published = host.store.published(run_id).await?;
+    let published = host.store.published(&namespace, run_id).await?;
     let values = published.into_iter().map(|row| (row.key, PublishedValue { value: row.value, at: row.at }));
     Ok(Json(PublishedState { values: values.collect() }))
 }

@@ -1,5 +1,7 @@
 //! `GET /v1/namespaces/{namespace}/runs`
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,10 +9,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Path, Query, parse};
+use super::extract::{Path, Query};
 use super::view::RunListingView;
 use super::{Code, Problem};
-use crate::model::{Name, Namespace, RunState, Timestamp};
+use crate::model::{Name, Namespace, RunId, RunState, Timestamp};
 use crate::store::RunFilter;
 use crate::worker::Host;
 
@@ -60,20 +62,45 @@ pub(super) async fn list_runs(
     Path(namespace): Path<Namespace>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<RunPage>, Problem> {
-    let after = parameters.cursor.as_deref().map(decode).transpose()?;
+    let after = parameters.cursor.as_deref().map(str::parse::<RunCursor>).transpose();
+    let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    let after = after.map(|cursor| (cursor.started_at, cursor.run_id));
     let filter = RunFilter { workflow: parameters.workflow, state: parameters.state, after };
     let limit = parameters.limit.clamp(1, LIMIT_MAX);
     // One more than asked tells whether there is another page.
     let mut runs = host.store.list_runs(&namespace, &filter, limit + 1).await?;
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
-    let next = runs.last().filter(|_| more).map(|run| format!("{}_{}", run.started_at.as_micros(), run.run_id));
+    let last = runs.last().filter(|_| more);
+    let next = last.map(|run| RunCursor { started_at: run.started_at, run_id: run.run_id }.to_string());
     Ok(Json(RunPage { runs: runs.into_iter().map(Into::into).collect(), next }))
 }
 
-fn decode(cursor: &str) -> Result<(Timestamp, crate::model::RunId), Problem> {
-    let invalid = || Problem::new(Code::BadRequest, "cursor: take it from `next` of the page before");
-    let (micros, run_id) = cursor.split_once('_').ok_or_else(invalid)?;
-    let micros = micros.parse().map_err(|_| invalid())?;
-    Ok((Timestamp::from_micros(micros), parse("cursor", run_id)?))
+/// Where a page of runs begins: after this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunCursor {
+    started_at: Timestamp,
+    run_id: RunId,
+}
+
+/// A text that is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cursor: take it from `next` of the page before")]
+pub struct NoCursor;
+
+impl fmt::Display for RunCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.started_at.as_micros(), self.run_id)
+    }
+}
+
+impl FromStr for RunCursor {
+    type Err = NoCursor;
+
+    fn from_str(text: &str) -> Result<Self, NoCursor> {
+        let (micros, run_id) = text.split_once('_').ok_or(NoCursor)?;
+        let micros = micros.parse().map_err(|_| NoCursor)?;
+        let run_id = run_id.parse().map_err(|_| NoCursor)?;
+        Ok(Self { started_at: Timestamp::from_micros(micros), run_id })
+    }
 }

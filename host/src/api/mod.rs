@@ -2,22 +2,46 @@
 //!
 //! A handler takes a request apart, asks the [`Host`], and puts a response together; nothing is decided here.
 
+mod admission;
+mod auth;
 mod cancel_run;
+mod change_grants;
+mod create_key;
+mod delete_secret;
 mod deploy_component;
 mod error;
 mod extract;
 mod follow_run;
+mod get_audit;
+mod get_grants;
 mod get_history;
 mod get_logs;
+mod get_namespace;
 mod get_run;
 mod get_state;
 mod health;
+mod keeping;
+mod limits;
+mod list_keys;
+mod list_namespaces;
 mod list_runs;
+mod list_secrets;
+mod metrics;
+mod pace;
+mod put_namespace;
+mod rate_limit;
 mod recorded;
+mod recount_namespace;
+mod revoke_key;
+mod rotate_key;
 mod send_signal;
 mod send_update;
+mod serve;
+mod set_secret;
+mod slow_body;
 mod start_run;
 mod terminate_run;
+mod tls;
 pub mod view;
 
 use std::sync::Arc;
@@ -25,34 +49,52 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::model::Scope;
 use crate::worker::Host;
+use admission::Admission;
+use auth::{Inside, Routes};
 
+pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
+pub use extract::Wait;
+pub use get_audit::{AuditHeadView, AuditPage, AuditView};
+pub use get_grants::{Grants, StepGrants};
 pub use get_history::History;
 pub use get_logs::Logs;
 pub use get_state::{PublishedState, PublishedValue};
-pub use list_runs::RunPage;
+pub use limits::{ApiLimits, Rate};
+pub use list_keys::{KeyView, Keys};
+pub use list_namespaces::NamespacePage;
+pub use list_runs::{NoCursor, RunCursor, RunPage};
+pub use list_secrets::{SecretView, Secrets};
+pub use put_namespace::{LimitValue, PutNamespace};
+pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
+pub use rotate_key::RotateKey;
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
+pub use serve::{Entrance, Peer};
+pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
 pub use terminate_run::Terminate;
+pub use tls::{Certificate, CertificateError};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Windlass", description = "Runs untrusted workflow components durably on Postgres."),
     tags(
+        (name = "audit", description = "Who changed what."),
         (name = "components", description = "Uploading code."),
+        (name = "keys", description = "Who may do what."),
+        (name = "namespaces", description = "Tenants, and what they may use."),
+        (name = "secrets", description = "Values that the host puts into outgoing requests."),
         (name = "runs", description = "Starting runs, watching them, and talking to them."),
     )
 )]
@@ -64,28 +106,44 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a request's body, where a route does not say otherwise: a payload and what surrounds it.
 const BODY_MAX: usize = 2 << 20;
 
-fn routes(component_bytes: usize) -> OpenApiRouter<Arc<Host>> {
-    let upload = OpenApiRouter::new().routes(routes!(deploy_component::deploy_component));
-    OpenApiRouter::with_openapi(Api::openapi())
-        .merge(upload.layer(DefaultBodyLimit::max(component_bytes)))
-        .routes(routes!(start_run::start_run, list_runs::list_runs))
-        .routes(routes!(get_run::get_run))
-        .routes(routes!(get_history::get_history))
-        .routes(routes!(get_logs::get_logs))
-        .routes(routes!(get_state::get_state))
-        .routes(routes!(follow_run::follow_run))
-        .routes(routes!(send_signal::send_signal))
-        .routes(routes!(send_update::send_update))
-        .routes(routes!(cancel_run::cancel_run))
-        .routes(routes!(terminate_run::terminate_run))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+/// Every route, with the scope that opens it. None without: see [`Routes`].
+fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
+    Routes::new(Api::openapi(), inside)
+        .add_with_body(Scope::Deploy, component_bytes, routes!(deploy_component::deploy_component))
+        .add(Scope::Read, routes!(get_grants::get_grants))
+        .add(Scope::Operate, routes!(change_grants::add_grants, change_grants::remove_grants))
+        .add(Scope::Operate, routes!(list_secrets::list_secrets))
+        .add(Scope::Operate, routes!(set_secret::set_secret, delete_secret::delete_secret))
+        .add(Scope::Start, routes!(start_run::start_run))
+        .add(Scope::Read, routes!(list_runs::list_runs))
+        .add(Scope::Read, routes!(get_run::get_run))
+        .add(Scope::Read, routes!(get_history::get_history))
+        .add(Scope::Read, routes!(get_logs::get_logs))
+        .add(Scope::Read, routes!(get_state::get_state))
+        .add(Scope::Read, routes!(follow_run::follow_run))
+        .add(Scope::Signal, routes!(send_signal::send_signal))
+        .add(Scope::Signal, routes!(send_update::send_update))
+        .add(Scope::Operate, routes!(cancel_run::cancel_run))
+        .add(Scope::Operate, routes!(terminate_run::terminate_run))
+        .add(Scope::Admin, routes!(create_key::create_key, list_keys::list_keys))
+        .add(Scope::Admin, routes!(revoke_key::revoke_key))
+        .add(Scope::Admin, routes!(rotate_key::rotate_key))
+        .add(Scope::Admin, routes!(list_namespaces::list_namespaces))
+        .add(Scope::Read, routes!(get_namespace::get_namespace))
+        .add_for_all(Scope::Admin, routes!(put_namespace::put_namespace))
+        .add_for_all(Scope::Admin, routes!(recount_namespace::recount_namespace))
+        .add(Scope::Admin, routes!(get_audit::get_audit))
 }
 
 /// All routes, for a host. `component_bytes`: the largest upload.
-pub fn router(host: Arc<Host>, component_bytes: usize) -> Router {
-    let (api, description) = routes(component_bytes).split_for_parts();
-    api.route("/healthz", get(health::healthz))
+fn router(host: Arc<Host>, component_bytes: usize, limits: &ApiLimits) -> Router {
+    let inside = Inside { host: host.clone(), admission: Arc::new(Admission::new(limits)) };
+    let (api, description) = routes(Some(inside), component_bytes).into_parts();
+    // What follows is open to everybody, and is answered however much there is to do: others watch over the process with it.
+    api.layer(DefaultBodyLimit::max(BODY_MAX))
+        .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(move || async move { Json(description) }))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
@@ -94,22 +152,15 @@ pub fn router(host: Arc<Host>, component_bytes: usize) -> Router {
         .with_state(host)
 }
 
-/// Serve until the host is to stop; requests that are under way then are answered first.
-pub async fn serve(listener: TcpListener, host: Arc<Host>, component_bytes: usize) {
+/// Serve until the host is to stop; requests that are under way then are answered first. `component_bytes`: the largest
+/// upload.
+pub async fn serve(entrance: Entrance, host: Arc<Host>, component_bytes: usize) {
     let stopping = host.stopping().clone();
-    // A small answer leaves at once.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection answers in its own time");
-        }
-    });
-    let serving = axum::serve(listener, router(host, component_bytes));
-    if let Err(error) = serving.with_graceful_shutdown(async move { stopping.cancelled().await }).await {
-        tracing::error!(%error, "the API has ended");
-    }
+    let router = router(host, component_bytes, &entrance.limits);
+    serve::accept(entrance, router, stopping).await;
 }
 
 /// The description of the API.
 pub fn description() -> utoipa::openapi::OpenApi {
-    routes(0).split_for_parts().1
+    routes(None, 0).into_parts().1
 }

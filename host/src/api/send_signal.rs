@@ -37,6 +37,7 @@ pub struct Accepted {
         (status = 200, body = Accepted, description = "It is in the run's inbox"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-run"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "run-ended, inbox-full"),
+        (status = 507, body = Problem, content_type = "application/problem+json", description = "storage-full"),
     )
 )]
 pub(super) async fn send_signal(
@@ -46,7 +47,7 @@ pub(super) async fn send_signal(
     Body(body): Body,
 ) -> Result<Json<Accepted>, Problem> {
     let signal_id = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let payload = if body.is_empty() { Payload::null() } else { extract::payload(body, &host)? };
+    let payload = if body.is_empty() { Payload::null() } else { extract::payload(body, &host, &namespace).await? };
     let sent = host.send_signal(&namespace, run_id, &name, &payload, signal_id.as_deref()).await?;
     Ok(Json(Accepted { is_new: sent.accepted }))
 }

@@ -69,6 +69,7 @@ pub(super) struct Parameters {
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-run"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "run-ended, also without an answer; inbox-full; idempotency-conflict"),
+        (status = 507, body = Problem, content_type = "application/problem+json", description = "storage-full"),
     )
 )]
 pub(super) async fn send_update(
@@ -80,7 +81,7 @@ pub(super) async fn send_update(
 ) -> Result<(StatusCode, Json<UpdateView>), Problem> {
     let key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
     let update_id = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let payload = if body.is_empty() { Payload::null() } else { extract::payload(body, &host)? };
+    let payload = if body.is_empty() { Payload::null() } else { extract::payload(body, &host, &namespace).await? };
     host.send_update(&namespace, run_id, &name, &payload, &update_id).await?;
     let update = host.wait_for_answer(&namespace, run_id, &update_id, parameters.wait.0).await?;
     let Update { name, answer, accepted_at, answered_at, has_ended } = update.ok_or_else(Problem::no_such_run)?;

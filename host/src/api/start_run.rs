@@ -13,7 +13,7 @@ use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
 use crate::model::{Durability, Name, Namespace, Payload, RunId, duration_from_us, duration_us};
-use crate::store::{NewRun, NewSignal, Started};
+use crate::store::{InboxMax, NewRun, NewSignal, Started};
 use crate::worker::Host;
 
 /// A run to be started.
@@ -83,6 +83,7 @@ pub(super) const KEY_LENGTH_MAX: usize = 255;
         (status = 200, body = RunView, description = "Started before by the same request"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-workflow"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "idempotency-conflict"),
+        (status = 507, body = Problem, content_type = "application/problem+json", description = "storage-full"),
     )
 )]
 pub(super) async fn start_run(
@@ -97,8 +98,11 @@ pub(super) async fn start_run(
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
     }
-    let input = extract::payload(input.as_bytes().clone(), &host)?;
-    let signal = signal.map(|signal| new_signal(signal, &host)).transpose()?;
+    let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
+    let signal = match signal {
+        Some(signal) => Some(new_signal(signal, &host, &namespace).await?),
+        None => None,
+    };
     let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
     let run =
         NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout, signal };
@@ -126,10 +130,12 @@ pub(super) async fn start_run(
     Ok(response)
 }
 
-fn new_signal(signal: StartSignal, host: &Host) -> Result<NewSignal, Problem> {
+async fn new_signal(signal: StartSignal, host: &Host, namespace: &Namespace) -> Result<NewSignal, Problem> {
     let StartSignal { name, payload, id } = signal;
     if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > KEY_LENGTH_MAX) {
         return Err(Problem::new(Code::BadRequest, format!("the id of a signal has 1 to {KEY_LENGTH_MAX} bytes")));
     }
-    Ok(NewSignal { name, payload: extract::payload(payload.as_bytes().clone(), host)?, signal_id: id })
+    let payload = extract::payload(payload.as_bytes().clone(), host, namespace).await?;
+    let inbox = InboxMax::from(&*host.limits(namespace).await?);
+    Ok(NewSignal { name, payload, signal_id: id, inbox })
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::auth::Caller;
 use super::extract::{Json as Body, Path};
 use super::view::RunView;
 use super::{Problem, get_run};
@@ -39,12 +40,13 @@ pub struct Terminate {
 pub(super) async fn terminate_run(
     State(host): State<Arc<Host>>,
     Path((namespace, run_id)): Path<(Namespace, RunId)>,
+    Caller(who): Caller,
     Body(Terminate { mut reason }): Body<Terminate>,
 ) -> Result<Json<RunView>, Problem> {
     if reason.is_empty() {
         reason.push_str("somebody ended the run from outside");
     }
     reason.truncate(reason.floor_char_boundary(Failure::MESSAGE_LENGTH_MAX));
-    host.terminate_run(&namespace, run_id, &Failure::fatal(code::TERMINATED, reason)).await?;
+    host.terminate_run(&namespace, run_id, &Failure::fatal(code::TERMINATED, reason), &who).await?;
     Ok(Json(get_run::wait(&host, &host.watchers().watch(run_id), &namespace, std::time::Duration::ZERO, false).await?))
 }

@@ -1,10 +1,40 @@
 //! What the API shows: the JSON of its answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::{Ask, Durability, Event, EventKind, Failure, Level, Outcome, Payload, RunState, Timestamp};
-use crate::store::{self, RunListing, RunSummary, Source};
+use crate::model::{
+    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, RunState, Timestamp,
+};
+use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
+
+/// A namespace.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceView {
+    /// Its name.
+    pub namespace: String,
+    /// Since when there is one.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Bytes that it keeps in the database, about.
+    pub stored_bytes: u64,
+    /// The limits that are its own.
+    pub own_limits: BTreeMap<String, u64>,
+    /// All limits, as they count for it at this host.
+    pub limits: BTreeMap<String, u64>,
+}
+
+impl NamespaceView {
+    /// Of a namespace at a host with these limits.
+    pub fn new(summary: NamespaceSummary, limits: &GuestLimits) -> Self {
+        let NamespaceSummary { namespace, limits: own_limits, created_at, stored_bytes } = summary;
+        let with = limits.with(&own_limits);
+        let limits = GuestLimits::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), with.get(name)?))).collect();
+        Self { namespace, created_at, stored_bytes: stored_bytes.unsigned_abs(), own_limits, limits }
+    }
+}
 
 /// A run.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -39,7 +39,7 @@ async fn claim_all(bench: &mut Bench<'_>, store: &Store) -> Result<f64> {
     let begun = Instant::now();
     let mut claimed = 0;
     for first in 0.. {
-        let runs = store.claim(&lease, first % 16, BATCH).await?.len();
+        let runs = store.claim(&lease, first % 16, BATCH, (BATCH, &[])).await?.len();
         if runs == 0 {
             break;
         }

@@ -83,6 +83,14 @@ impl Client {
         Ok(())
     }
 
+    /// The processor time that guests have used on the host, in seconds.
+    pub(super) async fn guest_seconds(&mut self) -> Result<f64> {
+        let text = self.request("GET", "/metrics", Bytes::new()).await?;
+        let text = String::from_utf8_lossy(&text);
+        let value = text.lines().find_map(|line| line.strip_prefix("windlass_guest_seconds_total ")?.parse().ok());
+        Ok(value.unwrap_or(f64::NAN))
+    }
+
     fn read(&self, workflow: &str, answer: &Bytes) -> Result<Run> {
         serde_json::from_slice(answer).map_err(|_| failed(workflow, answer))
     }

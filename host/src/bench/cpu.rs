@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Seconds of processor time since some moment, by what it was used for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cpu {
-    /// The host, and the guests, which compute among its tasks.
+    /// The host, with the guests, which compute among its tasks.
     pub(super) host: f64,
     /// The database server, all processes.
     pub(super) postgres: f64,

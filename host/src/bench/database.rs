@@ -28,7 +28,7 @@ pub(super) const BARE_TABLES: &str = "DROP TABLE IF EXISTS bare_events, bare_run
 impl Database {
     /// An empty schema.
     pub(super) async fn prepare(url: &str, schema: &str) -> Result<Self> {
-        let options: PgConnectOptions = url.parse().map_err(ConnectError::Url)?;
+        let options = store::connect_options(url)?;
         let options = options.application_name("windlass bench").options([("search_path", schema)]);
         let mut connection = connect(&options).await?;
         execute(&mut connection, format!("DROP SCHEMA IF EXISTS {schema} CASCADE")).await?;
@@ -155,8 +155,8 @@ impl Database {
              SELECT shard_of('{run_id}'), '{run_id}', n, 1, n, '', '1', 0, false, 'null', \
                     now() - interval '1 hour' + n * interval '10 us', now() - interval '1 hour' + (n + 1) * interval '10 us' \
              FROM generate_series(0, {count} - 1) n; \
-             INSERT INTO parked (shard, run_id, signals, updates, strikes, open_calls) \
-             VALUES (shard_of('{run_id}'), '{run_id}', '{{go}}', '{{}}', 0, '[]')"
+             INSERT INTO parked (shard, namespace, run_id, signals, updates, strikes, open_calls) \
+             VALUES (shard_of('{run_id}'), 'default', '{run_id}', '{{go}}', '{{}}', 0, '[]')"
         );
         execute(&mut self.connection, sql).await?;
         execute(&mut self.connection, "VACUUM ANALYZE events".to_owned()).await?;
@@ -169,7 +169,7 @@ impl Database {
             "WITH new AS (INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, input) \
              SELECT shard_of(u.id), u.id, 'default', 'steps', 'bench', 1, 0, uuid_send(u.id), '1' \
              FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {count})) u RETURNING shard, run_id) \
-             INSERT INTO ready (shard, run_id, strikes) SELECT shard, run_id, 0 FROM new"
+             INSERT INTO ready (shard, namespace, run_id, strikes) SELECT shard, 'default', run_id, 0 FROM new"
         );
         execute(&mut self.connection, sql).await
     }

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::postgres;
 use crate::run::SandboxError;
-use crate::sandbox::Rejection;
+use crate::sandbox::CompileError;
 use crate::store::{self, ConnectError};
 
 /// Why a benchmark could not be run to its end.
@@ -25,9 +25,9 @@ pub enum BenchError {
     /// WebAssembly cannot be set up.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// The component of the loads was refused.
+    /// The component of the loads was refused, or could not be compiled.
     #[error("the component of the loads is not accepted: {0}")]
-    Component(#[from] Rejection),
+    Component(#[from] CompileError),
     /// There is no component to run.
     #[error(
         "there are no loads to run: {0} is not there, and their source is not where this program was built. In a checkout, \

@@ -14,6 +14,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let mode = format!("{} KiB", bench.stage.component.len() / 1024);
     let figure = |metric, seconds: f64, unit, scale: f64| Figure::new(WORKLOAD, &*mode, metric, seconds * scale, unit);
     bench.say(figure("validate_and_compile_both_roles", pieces.compile, "ms", 1e3));
+    bench.say(figure("the_same_in_this_process", pieces.compile_here, "ms", 1e3));
     bench.say(figure("load_from_cache_both_roles", pieces.load, "ms", 1e3));
     bench.say(figure("instantiate_and_drop", pieces.instantiate, "µs", 1e6));
     let host = bench.stage.host().await?;

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::output::Spinner;
 use super::{Done, output};
 use crate::api::Deployed;
-use crate::model::{HostPattern, Name};
+use crate::model::{HttpGrant, Name};
 
 #[derive(Args, Debug)]
 pub(super) struct Deploy {
@@ -19,9 +19,10 @@ pub(super) struct Deploy {
     /// Instead of the name that the component gives itself
     #[arg(long)]
     name: Option<Name>,
-    /// Let the component's steps reach this host if they ask for it: HOST, HOST:PORT or HOST:*
-    #[arg(long, value_name = "HOST")]
-    grant_http: Vec<HostPattern>,
+    /// Let the component's steps send this if they ask for it: HOST, HOST:PORT or HOST:*; or narrower:
+    /// 'GET,POST api.example.com/v1/*'
+    #[arg(long, value_name = "GRANT")]
+    grant_http: Vec<HttpGrant>,
 }
 
 impl Deploy {
@@ -40,7 +41,7 @@ impl Deploy {
             output::json(&deployed)?;
             return Ok(Done::Well);
         }
-        let Deployed { component, version, is_new, workflows, steps } = deployed;
+        let Deployed { component, version, is_new, workflows, steps, not_granted } = deployed;
         let unchanged = if is_new { "" } else { " (unchanged)" };
         output::line(format!("deployed {component} version {version}{unchanged}"));
         output::line(format!("workflows  {}", workflows.join(", ")));
@@ -48,6 +49,9 @@ impl Deploy {
             let http =
                 if step.http.is_empty() { String::new() } else { format!(", asks for {}", step.http.join(", ")) };
             output::line(format!("step       {}{http}", step.name));
+        }
+        for asked in not_granted {
+            output::line(format!("not granted {asked}; to allow it: windlass grant {component} --http '{asked}'"));
         }
         Ok(Done::Well)
     }

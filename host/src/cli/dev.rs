@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::host_options::HostOptions;
+use super::host_options::{Access, HostOptions};
 use super::output::Spinner;
 use super::{Done, output};
 use crate::postgres::{Binaries, Error, Server};
@@ -20,6 +20,9 @@ pub(super) struct Dev {
     /// A database of your own instead
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Ask for API keys, as `serve` does. Where there is no key yet, one for everything is made and printed
+    #[arg(long)]
+    auth: bool,
     #[command(flatten)]
     host: HostOptions,
 }
@@ -27,7 +30,7 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) async fn run(self, json: bool) -> anyhow::Result<Done> {
         if let Some(url) = &self.database_url {
-            return self.host.serve(url, json).await;
+            return self.host.serve(url, self.access(), json).await;
         }
         let data_dir = self.data_dir.clone().map_or_else(default_data_dir, Ok)?;
         let begun = Instant::now();
@@ -37,10 +40,14 @@ impl Dev {
         if !json {
             output::line(format!("database {} (ready in {} ms)", data_dir.display(), begun.elapsed().as_millis()));
         }
-        let done = self.host.serve(&server.url(), json).await;
+        let done = self.host.serve(&server.url(), self.access(), json).await;
         // After the host: it writes until it has ended.
         tokio::task::spawn_blocking(move || drop(server)).await?;
         done
+    }
+
+    fn access(&self) -> Access {
+        if self.auth { Access::KeysAndFirst } else { Access::Anybody }
     }
 }
 

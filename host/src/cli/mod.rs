@@ -1,27 +1,40 @@
 //! The command line: one file for each command.
 //!
 //! `dev` and `serve` are hosts; all other commands are clients of a host's API. Exit codes: 0 done; 1 the run that was waited
-//! for did not complete, or the host ended with an error; 2 the command line is not valid; 3 no host answers; 4 the host
-//! refused.
+//! for did not complete, or the host ended with an error; 2 the command line is not valid; 3 no host answers, or not
+//! the one that was asked for; 4 the host refused.
 
+mod audit;
 mod bench;
 mod cancel;
 mod client;
+mod compile;
+mod credentials;
 mod deploy;
 mod dev;
+mod entrance_options;
 mod get;
+mod grant;
 mod history;
 mod host_options;
+mod keys;
+mod limits;
 mod list;
 mod logs;
+mod master_key;
+mod namespace;
 mod output;
 mod replay;
+mod rewrap;
+mod secret;
 mod serve;
 mod signal;
 mod start;
 mod terminate;
+mod trust;
 mod update;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -47,6 +60,12 @@ struct Global {
     /// The namespace
     #[arg(long, short, global = true, env = "WINDLASS_NAMESPACE", default_value = "default")]
     namespace: Namespace,
+    /// A file with the API key, instead of the variable WINDLASS_API_KEY
+    #[arg(long, global = true, env = "WINDLASS_API_KEY_FILE", value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// Trust hosts whose certificate leads to one in this PEM file, besides those that the system trusts
+    #[arg(long, global = true, env = "WINDLASS_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -60,6 +79,14 @@ enum Command {
     Serve(serve::Serve),
     /// Upload a component
     Deploy(deploy::Deploy),
+    /// Let a component's steps send HTTP requests that they ask for
+    Grant(grant::Change),
+    /// Show what HTTP requests a component's steps ask for, and what was granted to them
+    Grants(grant::Show),
+    /// Take a grant back, exactly as it was given
+    RevokeGrant(grant::Change),
+    /// Values for headers of outgoing requests, which no guest ever sees
+    Secret(secret::Secret),
     /// Start a run
     Start(start::Start),
     /// Show a run
@@ -80,8 +107,16 @@ enum Command {
     Cancel(cancel::Cancel),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
+    /// Make, list, revoke and rotate API keys
+    Keys(keys::Keys),
+    /// Create namespaces, look at them, and set their limits
+    Namespace(namespace::Namespace),
+    /// See who changed what, and check that nothing of that was tampered with
+    Audit(audit::Audit),
     /// Measure how fast this is on this machine
     Bench(bench::Bench),
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 /// What a command comes to, when it does not come to an error.
@@ -95,6 +130,12 @@ enum Done {
 impl Cli {
     /// Do it.
     pub fn run(self) -> ExitCode {
+        // Before anything else is there: threads, signal handlers, connections.
+        if let Command::Compile(compile) = &self.command {
+            return compile.run();
+        }
+        // What whoever started this left open is not for the processes that this starts.
+        close_fds::set_fds_cloexec(3, &[]);
         // For every TLS connection of the process; a second call would be the first one's fault.
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -113,12 +154,19 @@ impl Cli {
     }
 
     async fn execute(self) -> anyhow::Result<Done> {
-        let Global { server, namespace, json } = self.global;
-        let client = || Client::new(&server, &namespace, json);
+        let Global { server, namespace, api_key_file, ca_file, json } = self.global;
+        let client = || {
+            let api_key = credentials::api_key(api_key_file.as_deref())?;
+            Client::new(&server, &namespace, api_key.as_ref(), ca_file.as_deref(), json)
+        };
         match self.command {
             Command::Dev(dev) => dev.run(json).await,
             Command::Serve(serve) => serve.run(json).await,
             Command::Deploy(deploy) => deploy.run(&client()?).await,
+            Command::Grant(grant) => grant.grant(&client()?).await,
+            Command::Grants(show) => show.run(&client()?).await,
+            Command::RevokeGrant(grant) => grant.revoke(&client()?).await,
+            Command::Secret(secret) => secret.run(client, json).await,
             Command::Start(start) => start.run(&client()?).await,
             Command::Get(get) => get.run(&client()?).await,
             Command::List(list) => list.run(&client()?).await,
@@ -129,7 +177,11 @@ impl Cli {
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
             Command::Terminate(terminate) => terminate.run(&client()?).await,
+            Command::Keys(keys) => keys.run(&client()?).await,
+            Command::Namespace(namespace) => namespace.run(&client()?).await,
+            Command::Audit(audit) => audit.run(&client()?).await,
             Command::Bench(bench) => bench.run(json).await,
+            Command::Compile(_) => unreachable!("it is no client, and needs no runtime"),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::api;
 use crate::history::Divergence;
 use crate::model::{Event, RunInfo};
 use crate::run::{Code, Progress, Stop, build_sandbox, replay};
-use crate::sandbox::Limits;
+use crate::sandbox::{Compiler, Limits};
 
 #[derive(Args, Debug)]
 pub(super) struct Replay {
@@ -66,12 +66,12 @@ fn deliver(
     input: &crate::model::Payload,
     history: Vec<Event>,
 ) -> anyhow::Result<Replayed> {
-    let sandbox = build_sandbox(Limits::default(), None)?;
-    let code = Code::new(&sandbox, component)
-        .map_err(|rejection| anyhow::anyhow!("the component is not accepted: {rejection}"))?;
+    let sandbox = build_sandbox(Limits::default(), Compiler::this_program()?, None)?;
+    let code =
+        Code::new(&sandbox, component).map_err(|error| anyhow::anyhow!("the component is not accepted: {error}"))?;
     let events = history.len();
     let replayed = |outcome, message, divergence| Replayed { events, outcome, message, divergence };
-    Ok(match replay(&code, &Arc::new(sandbox.limits.clone()), info, input, history) {
+    Ok(match replay(&code, &Arc::new(sandbox.limits.guest.clone()), info, input, history) {
         Ok(Progress::Waiting | Progress::Yielded) => replayed("waiting", None, None),
         Ok(Progress::Completed(_)) => replayed("completed", None, None),
         Ok(Progress::Failed(failure)) => replayed("failed", Some(failure.to_string()), None),

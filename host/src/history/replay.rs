@@ -87,6 +87,11 @@ impl Replay {
         }
     }
 
+    /// From now on this many calls may be open at once.
+    pub fn set_open_max(&mut self, open_max: usize) {
+        self.open_max = open_max;
+    }
+
     /// The guest asks: the call gets its number.
     pub fn ask(&mut self, ask: Ask) -> Result<CallId, AskError> {
         if self.open.len() >= self.open_max {

@@ -8,11 +8,13 @@ use tokio::sync::watch;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::usage::Usage;
 use crate::history::{Delivery, Replay};
 use crate::model::{
-    Ask, Call, CallId, Durability, Event, EventKind, Level, Name, Origin, Outcome, Payload, RunInfo, Seed, Timestamp,
+    Ask, Call, CallId, Durability, Event, EventKind, GuestLimits, Level, Name, Origin, Outcome, Payload, RunInfo, Seed,
+    Timestamp,
 };
-use crate::sandbox::{Http, Limiter, Limits, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
+use crate::sandbox::{Http, Limiter, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
 
 /// The database's time, as this host knows it.
 pub type Time = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -20,7 +22,7 @@ pub type Time = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The data of a store in the workflow role.
 pub struct WorkflowContext {
     /// What the guest may use.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<GuestLimits>,
     /// What it has used of it.
     pub limiter: Limiter,
     /// Stops it when it computes for too long, or when its activation is over.
@@ -48,7 +50,9 @@ pub struct RunContext {
     is_strict: bool,
     /// Whether the guest has pulled since it was last called.
     pulled: bool,
-    pub(super) published_keys: BTreeSet<Name>,
+    pub(super) usage: Usage,
+    /// Calls with a smaller number may be under way by now; of the others nobody knows yet.
+    dispatched: CallId,
     /// Calls that an update was delivered to and that were not answered.
     pub(super) updates: BTreeSet<CallId>,
     clock: RunClock,
@@ -66,6 +70,8 @@ pub struct Effects {
     pub cancelled: Vec<(Call, Option<Delivery>)>,
     /// To be shown to outsiders.
     pub published: BTreeMap<Name, Payload>,
+    /// Bytes of the values that these replace.
+    pub replaced_bytes: usize,
     /// Answers to updates: by the call that each was delivered to.
     pub answers: Vec<(CallId, Outcome)>,
     /// Rows of the inbox that mean nothing any more.
@@ -74,14 +80,14 @@ pub struct Effects {
 
 impl WorkflowContext {
     /// For a guest that is only asked to describe itself.
-    pub fn describing(limits: Arc<Limits>, watch: Watch) -> Self {
+    pub fn describing(limits: Arc<GuestLimits>, watch: Watch) -> Self {
         let log = LogBuffer::new(&limits);
         let wasi = WorkflowWasi::new(&limits, &RunClock::default(), Seed([0; 16]), &log);
         Self { limiter: Limiter::new(&limits), limits, watch, log, wasi, run: None }
     }
 
     /// For a run, at its beginning.
-    pub fn new(limits: Arc<Limits>, watch: Watch, info: Arc<RunInfo>, time: Time) -> Self {
+    pub fn new(limits: Arc<GuestLimits>, watch: Watch, info: Arc<RunInfo>, time: Time) -> Self {
         let log = LogBuffer::new(&limits);
         let clock = RunClock::default();
         clock.set(info.origin.at);
@@ -95,7 +101,8 @@ impl WorkflowContext {
             live: VecDeque::new(),
             is_strict: info.durability == Durability::Strict,
             pulled: false,
-            published_keys: BTreeSet::new(),
+            usage: Usage::default(),
+            dispatched: info.origin.call,
             updates: BTreeSet::new(),
             clock,
             time,
@@ -107,8 +114,16 @@ impl WorkflowContext {
 
     /// The run that the guest belongs to. Without one, the guest is describing itself and may not ask for anything.
     pub fn run(&mut self) -> Result<&mut RunContext, Violation> {
-        let message = "`describe` is about the component: there is no run whose clock, calls or state it could use";
-        self.run.as_mut().ok_or_else(|| Violation::new("no-run", message))
+        self.run.as_mut().ok_or_else(no_run)
+    }
+
+    /// From now on these count. What the guest has already stays.
+    pub fn set_limits(&mut self, limits: Arc<GuestLimits>) {
+        self.limiter.set(&limits);
+        if let Some(run) = &mut self.run {
+            run.replay.set_open_max(limits.open_calls);
+        }
+        self.limits = limits;
     }
 
     /// Where the history of its run begins; none if it has no run.
@@ -118,16 +133,19 @@ impl WorkflowContext {
 
     /// The guest asks: the call gets its number.
     pub(super) fn ask(&mut self, ask: Ask) -> wasmtime::Result<CallId> {
-        let asked = self.run()?.replay.ask(ask);
+        let run = self.run.as_mut().ok_or_else(no_run)?;
+        let is_live = run.is_live();
+        run.usage.ask(&ask, &self.limits, is_live)?;
+        let asked = run.replay.ask(ask);
         asked.map_err(|error| Violation::new("too-many-calls", error).into())
     }
 
     /// The guest pulls: what comes next, if anything.
     pub(super) fn next(&mut self) -> wasmtime::Result<Option<Event>> {
-        self.watch.wind_up(self.limits.event_time);
-        let run = self.run()?;
+        self.watch.wind_up(self.limits.event_time());
+        let run = self.run.as_mut().ok_or_else(no_run)?;
         run.pulled = true;
-        let event = run.next()?;
+        let event = run.next(&self.limits)?;
         let (is_live, length) = (run.is_live(), run.replay.next_seq() - run.info.origin.seq);
         // Counted on every replay as well: the n-th line of a run is the n-th line for ever.
         if event.is_some() && length == self.limits.history_warning {
@@ -152,7 +170,7 @@ impl WorkflowContext {
 }
 
 impl RunContext {
-    fn next(&mut self) -> wasmtime::Result<Option<Event>> {
+    fn next(&mut self, limits: &GuestLimits) -> wasmtime::Result<Option<Event>> {
         if let Some(event) = self.recorded.pop_front() {
             self.pull(&event)?;
             return Ok(Some(event));
@@ -160,6 +178,7 @@ impl RunContext {
         if !self.history_is_complete || self.is_strict {
             return Ok(None);
         }
+        self.check_history(limits)?;
         let Some(event) = self.record_next() else { return Ok(None) };
         self.pull(&event)?;
         self.effects.events.push(event.clone());
@@ -168,11 +187,30 @@ impl RunContext {
 
     fn pull(&mut self, event: &Event) -> wasmtime::Result<()> {
         self.replay.deliver(event)?;
+        self.usage.delivered(event);
         self.clock.set(event.at);
         if let EventKind::Completed { call: Call { id, ask: Ask::ReceiveUpdate { .. }, .. }, .. } = &event.kind {
             self.updates.insert(*id);
         }
         Ok(())
+    }
+
+    /// Whether what has happened, if anything has, may become an event.
+    pub fn check_history(&self, limits: &GuestLimits) -> Result<(), Violation> {
+        if self.live.is_empty() {
+            return Ok(());
+        }
+        self.usage.check_history(self.replay.next_seq() - self.info.origin.seq, limits)
+    }
+
+    /// What earlier generations of the run have published, by the length of the values.
+    pub fn set_published(&mut self, published: BTreeMap<Name, usize>) {
+        self.usage.set_published(published);
+    }
+
+    /// The activation has set in motion what was asked before this call, or nothing yet.
+    pub fn set_dispatched(&mut self, next: CallId) {
+        self.dispatched = next;
     }
 
     /// Whether the guest has seen all of its history: what it does now, it does for the first time.
@@ -205,6 +243,11 @@ impl RunContext {
         None
     }
 
+    /// Whether nothing has happened that was not pulled.
+    pub fn is_quiet(&self) -> bool {
+        self.recorded.is_empty() && self.live.is_empty()
+    }
+
     /// Whether there is something to pull.
     pub fn has_news(&self) -> bool {
         !self.recorded.is_empty() || (self.history_is_complete && !self.is_strict && !self.live.is_empty())
@@ -221,11 +264,25 @@ impl RunContext {
     }
 
     pub(super) fn cancel(&mut self, id: CallId) {
-        let Some(call) = self.replay.cancel(id) else { return };
+        let Some(mut call) = self.replay.cancel(id) else { return };
+        self.usage.closed(&call.ask);
+        match &mut call.ask {
+            // An earlier activation may have started it. Of it nothing but its number is wanted: a guest can ask and cancel all
+            // the time, and what it hands over must not pile up.
+            Ask::Child { input, .. } => *input = Payload::null(),
+            // Nobody has heard of it yet.
+            _ if id >= self.dispatched => return,
+            _ => {}
+        }
         let came = self.live.iter().position(|delivery| delivery.call() == Some(id));
         let came = came.and_then(|index| self.live.remove(index));
         self.effects.cancelled.push((call, came));
     }
+}
+
+fn no_run() -> Violation {
+    let message = "`describe` is about the component: there is no run whose clock, calls or state it could use";
+    Violation::new("no-run", message)
 }
 
 impl WasiView for WorkflowContext {
@@ -240,7 +297,7 @@ pub struct StepContext {
     pub limiter: Limiter,
     /// Its lines.
     pub log: LogBuffer,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<GuestLimits>,
     pub(super) heartbeat: watch::Sender<Option<Payload>>,
     wasi: StepWasi,
     http: Http,
@@ -248,7 +305,12 @@ pub struct StepContext {
 
 impl StepContext {
     /// For one attempt, whose lines go into `log`, and its signs of life into `heartbeat`.
-    pub fn new(limits: Arc<Limits>, log: LogBuffer, http: Http, heartbeat: watch::Sender<Option<Payload>>) -> Self {
+    pub fn new(
+        limits: Arc<GuestLimits>,
+        log: LogBuffer,
+        http: Http,
+        heartbeat: watch::Sender<Option<Payload>>,
+    ) -> Self {
         Self { limiter: Limiter::new(&limits), wasi: StepWasi::new(&limits, &log), limits, log, heartbeat, http }
     }
 }

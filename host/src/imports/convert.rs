@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use super::bindings::{program, types};
 use crate::model::{
-    Failure, HostPattern, Manifest, ManifestError, Name, Payload, PayloadError, RetryPolicy, StepDeclaration,
-    WorkflowDeclaration, duration_from_us,
+    Failure, GuestLimits, HttpGrant, Manifest, ManifestError, Name, Payload, PayloadError, RetryPolicy,
+    StepDeclaration, WorkflowDeclaration, duration_from_us,
 };
-use crate::sandbox::{Limits, Violation};
+use crate::sandbox::Violation;
 
 pub(super) fn name(text: &str) -> Result<Name, Violation> {
     Name::new(text).map_err(|error| Violation::new("invalid-name", error))
 }
 
-pub(super) fn payload(bytes: Vec<u8>, limits: &Limits) -> Result<Payload, Violation> {
-    Payload::new(bytes, limits.payload_bytes).map_err(|error| {
+pub(super) fn payload(bytes: Vec<u8>, limits: &GuestLimits) -> Result<Payload, Violation> {
+    document(bytes, limits.payload_bytes)
+}
+
+/// The same, for what may not be as long.
+pub(super) fn document(bytes: Vec<u8>, bytes_max: usize) -> Result<Payload, Violation> {
+    Payload::new(bytes, bytes_max).map_err(|error| {
         let code = match error {
             PayloadError::TooLarge { .. } => "payload-too-large",
             PayloadError::Invalid(_) => "invalid-payload",
@@ -34,7 +39,7 @@ pub(super) fn retry_policy(policy: types::RetryPolicy) -> RetryPolicy {
 }
 
 /// A failure as a guest gave it. Its code must be a name and its details JSON; its message is cut.
-pub fn failure(failure: types::Failure, limits: &Limits) -> Result<Failure, Violation> {
+pub fn failure(failure: types::Failure, limits: &GuestLimits) -> Result<Failure, Violation> {
     let types::Failure { code, mut message, details, cause, retryable } = failure;
     let code = name(&code)?.to_string();
     message.truncate(message.floor_char_boundary(Failure::MESSAGE_LENGTH_MAX));
@@ -62,13 +67,13 @@ pub enum DescriptionError {
         /// What is wrong with it.
         violation: Violation,
     },
-    /// A host that a step asks for.
-    #[error("the step `{step}` asks for a host: {error}")]
+    /// What a step asks to send.
+    #[error("the step `{step}` asks for HTTP: {error}")]
     Http {
         /// Which.
         step: Name,
         /// What is wrong with it.
-        error: crate::model::HostPatternError,
+        error: crate::model::HttpGrantError,
     },
     /// The whole.
     #[error(transparent)]
@@ -76,7 +81,7 @@ pub enum DescriptionError {
 }
 
 /// A component's description of itself, checked.
-pub fn manifest(described: program::Manifest, limits: &Limits) -> Result<Manifest, DescriptionError> {
+pub fn manifest(described: program::Manifest, limits: &GuestLimits) -> Result<Manifest, DescriptionError> {
     let at = |place: String| move |violation| DescriptionError::Value { place, violation };
     let program::Manifest { name: component, mut sdk, workflows, steps } = described;
     sdk.truncate(sdk.floor_char_boundary(Name::LENGTH_MAX));
@@ -94,12 +99,12 @@ pub fn manifest(described: program::Manifest, limits: &Limits) -> Result<Manifes
     let steps = steps.into_iter().map(|step| {
         let at = || at(format!("the step `{}`", step.name.escape_debug()));
         let name = name(&step.name).map_err(at())?;
-        let host = |host: String| {
-            let pattern = host.parse::<HostPattern>();
-            pattern.map_err(|error| DescriptionError::Http { step: name.clone(), error })
+        let asked = |asked: String| {
+            let grant = asked.parse::<HttpGrant>();
+            grant.map_err(|error| DescriptionError::Http { step: name.clone(), error })
         };
         Ok(StepDeclaration {
-            http: step.http.into_iter().map(host).collect::<Result<_, _>>()?,
+            http: step.http.into_iter().map(asked).collect::<Result<_, _>>()?,
             input_schema: payload(step.input_schema, limits).map_err(at())?,
             output_schema: payload(step.output_schema, limits).map_err(at())?,
             docs: step.docs,

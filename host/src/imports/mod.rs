@@ -20,6 +20,7 @@ mod state;
 mod step;
 mod timer;
 mod update;
+mod usage;
 
 pub use context::{Effects, RunContext, StepContext, Time, WorkflowContext};
 pub use convert::{DescriptionError, failure, manifest};

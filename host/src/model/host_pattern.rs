@@ -48,6 +48,19 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether it matches all that `other` does.
+    pub fn includes(&self, other: &Self) -> bool {
+        let port = self.port == Port::Any || self.port == other.port;
+        let host = match (&self.host, &other.host) {
+            (Host::Below(parent), Host::Below(other)) => parent == other || self.host.matches(other),
+            (Host::Below(_), Host::Name(name)) => self.host.matches(name),
+            (own, other) => own == other,
+        };
+        port && host
+    }
+}
+
 impl Host {
     fn matches(&self, host: &str) -> bool {
         match self {
@@ -58,9 +71,14 @@ impl Host {
                 .trim_end_matches('.')
                 .to_ascii_lowercase()
                 .strip_suffix(parent)
-                .is_some_and(|child| child.ends_with('.') && child.len() > 1),
+                .is_some_and(|child| child.ends_with('.') && child.len() > 1 && child.bytes().all(is_of_name)),
         }
     }
+}
+
+/// What names of hosts are made of, also of those that are none by the book.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 fn parse_address(host: &str) -> Option<IpAddr> {
@@ -97,7 +115,7 @@ impl FromStr for HostPattern {
 }
 
 /// Labels of letters, digits and hyphens (RFC 1123). One made of digits only at the end would be an address.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         let plain = label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
         plain && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
@@ -160,6 +178,9 @@ mod tests {
         assert!(!matches("*.example.com", "example.com", 443));
         assert!(!matches("*.example.com", ".example.com", 443));
         assert!(!matches("*.example.com", "badexample.com", 443));
+        assert!(matches("*.example.com", "_a-b.example.com", 443));
+        assert!(!matches("*.example.com", "a. .example.com", 443));
+        assert!(!matches("*.example.com", "user@a.example.com", 443));
     }
 
     #[test]
@@ -168,6 +189,30 @@ mod tests {
         assert!(!matches("127.0.0.1:*", "127.0.0.2", 9));
         assert!(matches("[::1]:80", "[0:0:0:0:0:0:0:1]", 80));
         assert!(!matches("localhost:*", "127.0.0.1", 9));
+    }
+
+    #[test]
+    fn one_pattern_includes_another() {
+        let includes = |one: &str, other: &str| one.parse::<HostPattern>().unwrap().includes(&other.parse().unwrap());
+        for (one, other) in [
+            ("a.example", "A.example"),
+            ("a.example:*", "a.example:8080"),
+            ("a.example:*", "a.example"),
+            ("*.example", "b.a.example"),
+            ("*.example", "*.a.example"),
+            ("127.0.0.1:*", "127.0.0.1:9"),
+        ] {
+            assert!(includes(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("a.example", "a.example:8080"),
+            ("a.example:8080", "a.example:*"),
+            ("*.example", "example"),
+            ("a.example", "*.example"),
+            ("127.0.0.1", "[::1]"),
+        ] {
+            assert!(!includes(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What a component says that it holds.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostPattern, Name, Payload, RetryPolicy, duration_from_us};
+use super::{HttpGrant, Name, Payload, RetryPolicy, duration_from_us};
 
 /// A component's own description of itself, checked. Stored with each version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ pub struct StepDeclaration {
     /// The longest that a whole call may take, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total_timeout_us: Option<u64>,
-    /// The hosts that it asks for.
-    pub http: Vec<HostPattern>,
+    /// The requests that it asks to send.
+    pub http: Arc<[HttpGrant]>,
 }
 
 /// What is wrong with a manifest.
@@ -64,6 +65,9 @@ pub enum ManifestError {
     /// Too many.
     #[error("it declares {0} steps; a component has at most {max}", max = Manifest::STEPS_MAX)]
     Steps(usize),
+    /// Too long in all.
+    #[error("its texts have {0} bytes in all, and {max} are the most", max = Manifest::BYTES_MAX)]
+    Bytes(usize),
     /// Two of one name.
     #[error("it declares the {kind} `{name}` twice")]
     Twice {
@@ -93,6 +97,8 @@ impl Manifest {
     pub const WORKFLOWS_MAX: usize = 256;
     /// Most steps in a component.
     pub const STEPS_MAX: usize = 1_024;
+    /// Bytes of all its names, texts and schemas together.
+    pub const BYTES_MAX: usize = 1 << 20;
     /// Shortest and longest timeout of an attempt, in microseconds.
     pub const TIMEOUT_US: std::ops::RangeInclusive<u64> = 1_000..=86_400_000_000;
 
@@ -103,6 +109,10 @@ impl Manifest {
         }
         if self.steps.len() > Self::STEPS_MAX {
             return Err(ManifestError::Steps(self.steps.len()));
+        }
+        let bytes = self.bytes();
+        if bytes > Self::BYTES_MAX {
+            return Err(ManifestError::Bytes(bytes));
         }
         unique("workflow", self.workflows.iter().map(|workflow| &workflow.name))?;
         unique("step", self.steps.iter().map(|step| &step.name))?;
@@ -116,6 +126,22 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let workflow = |workflow: &WorkflowDeclaration| {
+            let WorkflowDeclaration { name, docs, input_schema, output_schema } = workflow;
+            name.len() + docs.len() + input_schema.as_bytes().len() + output_schema.as_bytes().len()
+        };
+        let step = |step: &StepDeclaration| {
+            let http: usize = step.http.iter().map(|host| host.to_string().len()).sum();
+            step.name.len()
+                + step.docs.len()
+                + step.input_schema.as_bytes().len()
+                + step.output_schema.as_bytes().len()
+                + http
+        };
+        self.workflows.iter().map(workflow).sum::<usize>() + self.steps.iter().map(step).sum::<usize>()
     }
 
     /// The declaration of a step.

@@ -1,27 +1,43 @@
 //! The words of Windlass as plain data and rules: no I/O, no async, nothing that knows Postgres or wasmtime.
 
+mod api_key;
+mod audit;
 mod call;
 mod event;
 mod failure;
 mod host_pattern;
+mod http_grant;
 mod id;
+mod limits;
 mod log;
 mod manifest;
 mod name;
+mod path_prefix;
 mod payload;
 mod retry;
 mod run;
+mod seal;
+mod secret;
+mod target;
 mod time;
 
+pub use api_key::{ApiKey, ApiKeyError, KeyId, KeyIdError, Reach, Scope, ScopeError, SecretHash};
+pub use audit::{AuditEntry, AuditHead, AuditHeadError, BrokenChain, Who};
 pub use call::{Ask, Call, CallId, ChildOptions, StepOptions};
 pub use event::{Event, EventKind, Outcome};
 pub use failure::{Failure, code};
 pub use host_pattern::{HostPattern, HostPatternError};
+pub use http_grant::{Allows, HttpGrant, HttpGrantError};
 pub use id::{Digest, HostId, RunId, SHARDS};
+pub use limits::{GuestLimits, LimitError, OwnLimits, parse_limit};
 pub use log::{Level, LogLine};
 pub use manifest::{Manifest, ManifestError, StepDeclaration, WorkflowDeclaration};
 pub use name::{Name, NameError, Namespace};
+pub use path_prefix::{Below, PathPrefix};
 pub use payload::{Payload, PayloadError};
 pub use retry::RetryPolicy;
 pub use run::{CancelReason, Durability, Origin, RunInfo, RunState, Seed};
+pub use seal::{DataKey, KeyError, MasterKey, MasterKeys, SealError};
+pub use secret::{Secret, SecretBinding, SecretBindingError, SecretValue, SecretValueError};
+pub use target::{Scheme, Target, TargetError, TargetHost};
 pub use time::{Timestamp, duration_from_us, duration_us};

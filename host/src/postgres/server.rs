@@ -170,7 +170,7 @@ fn spawn(folder: &Folder, binaries: &Binaries, socket: &Path) -> Result<Child, E
     let mut keeper = folder.command(Path::new("/bin/sh"));
     keeper.args(["-c", KEEPER, "windlass-postgres"]).arg(binaries.program("postgres"));
     keeper.arg("-D").arg(folder.data()).arg("-k").arg(socket).args(["-p", PORT]);
-    for setting in ["listen_addresses=", "shared_buffers=128MB", "max_connections=200", "autovacuum_naptime=10s"] {
+    for setting in ["listen_addresses=", "shared_buffers=128MB", "max_connections=400", "autovacuum_naptime=10s"] {
         keeper.args(["-c", setting]);
     }
     // A group of its own: Ctrl-C is for us, and we stop it in order.

@@ -13,7 +13,7 @@ use super::runner::Entry;
 use super::steps::{OpenStep, Running, StepRunner};
 use super::turn::Turned;
 use super::wait::Waited;
-use super::{Guest, Progress, Runner, Stop};
+use super::{Guest, Progress, Runner, Stop, Tenant};
 use crate::model::{CallId, RunInfo};
 use crate::sandbox::{Crash, Trap, Violation};
 use crate::store::{self, Claimed, Lost, RunWriter};
@@ -22,6 +22,8 @@ use crate::store::{self, Claimed, Lost, RunWriter};
 pub(super) struct Activation {
     pub(super) runner: Arc<Runner>,
     pub(super) info: Arc<RunInfo>,
+    /// What its namespace may use.
+    pub(super) tenant: Tenant,
     pub(super) claimed: Claimed,
     pub(super) place: Place,
     pub(super) guest: Option<Guest>,
@@ -34,10 +36,14 @@ pub(super) struct Activation {
     /// When sleeps end, steps are tried again, and the run is to stop.
     pub(super) agenda: Agenda,
     pub(super) letters: Letters,
+    /// Bytes of lines that may still be added to its log, if that was counted.
+    pub(super) log_bytes_left: Option<usize>,
     /// Calls with a smaller number have been dispatched.
     pub(super) dispatched: CallId,
     /// Whether anything was dispatched in this activation.
     pub(super) has_dispatched: bool,
+    /// Whether nothing is begun any more, because the namespace keeps as much as it may.
+    pub(super) is_held: bool,
     /// Whether this host has just accepted the run: there can be no history, no letters and no attempts.
     pub(super) is_new: bool,
     /// Whether the guest was delivered something for the first time.
@@ -56,6 +62,9 @@ pub(super) enum Interruption {
     /// It was this host or the database: the run goes back, to be tried again.
     #[error("{0}")]
     Host(String),
+    /// The namespace keeps as much as it may: the run goes back, until there is room.
+    #[error("the namespace keeps as many bytes as it may")]
+    NoRoom,
 }
 
 impl From<Crash> for Interruption {
@@ -74,24 +83,27 @@ impl From<store::Error> for Interruption {
 }
 
 impl Activation {
-    pub(super) fn new(runner: Arc<Runner>, entry: Entry, program: Arc<super::Program>) -> Self {
+    pub(super) fn new(runner: Arc<Runner>, entry: Entry, program: Arc<super::Program>, tenant: Tenant) -> Self {
         let Entry { claimed, is_new, place, writer, end } = entry;
         let info = Arc::new(claimed.info.clone());
         let step_runner = Arc::new(StepRunner {
             info: info.clone(),
             program,
             programs: runner.programs.clone(),
-            limits: runner.limits.clone(),
+            network: runner.network.clone(),
+            secrets: runner.secrets.clone(),
+            limits: tenant.limits.clone(),
             clock: runner.clock.clone(),
             lease: runner.lease.clone(),
             writer: writer.clone(),
             places: runner.step_places.clone(),
-            runtime: runner.threads.steps.clone(),
+            threads: runner.threads.clone(),
             address: place.address.clone(),
         });
         Self {
             runner,
             info,
+            tenant,
             claimed,
             place,
             guest: None,
@@ -102,8 +114,10 @@ impl Activation {
             sends: HashMap::new(),
             agenda: Agenda::default(),
             letters: Letters::default(),
+            log_bytes_left: None,
             dispatched: 0,
             has_dispatched: false,
+            is_held: false,
             is_new,
             has_progressed: false,
         }
@@ -120,6 +134,13 @@ impl Activation {
     }
 
     async fn go(&mut self) -> Result<(), Interruption> {
+        if self.has_killed_hosts() {
+            self.killed_hosts().await;
+            return Ok(());
+        }
+        if !self.is_new && self.has_no_room() {
+            return Err(Interruption::NoRoom);
+        }
         self.prepare_guest().await?;
         if !self.is_new && self.claimed.standing.is_none_or(|standing| standing.has_letters) {
             self.read_letters().await?;
@@ -144,6 +165,11 @@ impl Activation {
         }
     }
 
+    /// Whether the namespace keeps as much as it may.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.tenant.meter.is_full()
+    }
+
     fn check_is_waiting_for_something(&mut self) -> Result<(), Interruption> {
         if self.guest().run().replay.open_from(0).next().is_some() {
             return Ok(());
@@ -166,6 +192,11 @@ impl Activation {
             Interruption::Host(message) => {
                 tracing::warn!(run.id = %run_id, %message, "the run could not go on here; it is tried again");
                 self.back_off(self.claimed.strikes).await;
+            }
+            Interruption::NoRoom => {
+                tracing::info!(run.id = %run_id, namespace = %self.info.namespace, "the namespace has no room: the run waits");
+                let claimed = Claimed { standing: None, ..self.claimed.clone() };
+                self.runner.wait_for_room(&self.writer, claimed).await;
             }
         }
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
 use super::steps::AttemptEnd;
-use crate::model::{CallId, Outcome, Payload, RunId, Timestamp};
+use crate::fair::{Held, Places};
+use crate::model::{CallId, Namespace, Outcome, Payload, RunId, Timestamp};
 
 /// What comes to an activation while it waits.
 #[derive(Debug)]
@@ -36,18 +37,37 @@ pub(super) enum Mail {
 }
 
 /// The runs that have an activation, or are about to have one. Shared by its clones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Active {
     runs: Arc<Mutex<Runs>>,
+    places: Arc<Places>,
     left: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Runs {
     present: HashMap<RunId, mpsc::UnboundedSender<Mail>>,
-    /// Those that wait until an older activation, which has just parked the run, has left its place; and whether a letter has
-    /// come for them meanwhile.
-    coming: HashMap<RunId, bool>,
+    /// Those that wait until an older activation, which has just parked the run, has left its place.
+    coming: HashMap<RunId, Coming>,
+}
+
+/// A run that is about to have an activation.
+#[derive(Debug)]
+struct Coming {
+    /// Whether a letter has come for it meanwhile.
+    is_told: bool,
+    held: Held,
+}
+
+/// How many more runs a host may be at.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Of all namespaces together.
+    pub all: usize,
+    /// Of each namespace that it is at no run of.
+    pub each: usize,
+    /// Of each of the others.
+    pub known: Vec<(Namespace, usize)>,
 }
 
 /// A run's place among them, until it is dropped.
@@ -55,18 +75,37 @@ struct Runs {
 pub(super) struct Place {
     run_id: RunId,
     active: Active,
+    /// Until it is dropped.
+    held: Option<Held>,
     pub(super) mail: mpsc::UnboundedReceiver<Mail>,
     pub(super) address: mpsc::UnboundedSender<Mail>,
 }
 
 impl Active {
-    /// Take the run's place, if it is free.
-    pub(super) fn try_enter(&self, run_id: RunId) -> Option<Place> {
+    /// At none yet, and at so many at most.
+    pub fn new(max: usize) -> Self {
+        Self { runs: Arc::default(), places: Places::new(max), left: Arc::default() }
+    }
+
+    /// Take a new run's place, if it is free, and if there is room for one more of its namespace.
+    pub(super) fn try_enter(&self, run_id: RunId, namespace: &Namespace) -> Option<Place> {
+        let held = self.places.try_take(namespace)?;
+        let mut runs = self.lock();
+        let is_known = runs.present.contains_key(&run_id) || runs.coming.contains_key(&run_id);
+        (!is_known).then(|| self.put(&mut runs, run_id, held, false))
+    }
+
+    /// Take the place of a run that was announced, if an older activation has left it.
+    fn follow(&self, run_id: RunId) -> Option<Place> {
         let mut runs = self.lock();
         if runs.present.contains_key(&run_id) {
             return None;
         }
-        let is_told = runs.coming.remove(&run_id).unwrap_or_default();
+        let Coming { is_told, held } = runs.coming.remove(&run_id)?;
+        Some(self.put(&mut runs, run_id, held, is_told))
+    }
+
+    fn put(&self, runs: &mut Runs, run_id: RunId, held: Held, is_told: bool) -> Place {
         // Unbounded, but what comes is bounded: one message an attempt, and hints that are taken together.
         let (address, mail) = mpsc::unbounded_channel();
         if is_told {
@@ -74,23 +113,30 @@ impl Active {
             let _ = address.send(Mail::Letters);
         }
         runs.present.insert(run_id, address.clone());
-        Some(Place { run_id, active: self.clone(), mail, address })
+        Place { run_id, active: self.clone(), held: Some(held), mail, address }
     }
 
-    /// From now on the run is known, and [`enter`](Self::enter) follows.
-    pub(super) fn announce(&self, run_id: RunId) {
-        self.lock().coming.entry(run_id).or_default();
+    /// From now on the run, which this host owns, is known, and [`enter`](Self::enter) follows.
+    pub(super) fn announce(&self, run_id: RunId, namespace: &Namespace) {
+        let held = self.places.take(namespace);
+        self.lock().coming.entry(run_id).or_insert(Coming { is_told: false, held });
     }
 
     /// Take the place of a run that was announced. An activation that is leaving it is waited for.
     pub(super) async fn enter(&self, run_id: RunId) -> Place {
         loop {
             let left = self.left.notified();
-            if let Some(place) = self.try_enter(run_id) {
+            if let Some(place) = self.follow(run_id) {
                 return place;
             }
             left.await;
         }
+    }
+
+    /// Whether this host is at a run, or about to be.
+    pub(super) fn is_at(&self, run_id: RunId) -> bool {
+        let runs = self.lock();
+        runs.present.contains_key(&run_id) || runs.coming.contains_key(&run_id)
     }
 
     /// All runs that this host knows to be its own.
@@ -102,8 +148,8 @@ impl Active {
     /// Something may be in the run's inbox. Returns whether this host is at the run.
     pub fn tell(&self, run_id: RunId) -> bool {
         let mut runs = self.lock();
-        if let Some(is_told) = runs.coming.get_mut(&run_id) {
-            *is_told = true;
+        if let Some(coming) = runs.coming.get_mut(&run_id) {
+            coming.is_told = true;
             return true;
         }
         runs.present.get(&run_id).is_some_and(|address| address.send(Mail::Letters).is_ok())
@@ -120,11 +166,22 @@ impl Active {
         self.len() == 0
     }
 
-    /// Wait until there are fewer than `limit`.
-    pub async fn fewer_than(&self, limit: usize) {
+    /// How many more it may be at: of all namespaces together, of one that it is at no run of, and of each of the others.
+    pub fn room(&self) -> Room {
+        let (each, known) = self.places.room();
+        Room { all: self.places.free(), each, known }
+    }
+
+    /// Wait until an activation that is there when this is called has left its place.
+    pub fn left(&self) -> impl Future<Output = ()> {
+        self.left.notified()
+    }
+
+    /// Wait until there is room for one more.
+    pub async fn has_room(&self) {
         loop {
             let left = self.left.notified();
-            if self.len() < limit {
+            if self.places.free() > 0 {
                 return;
             }
             left.await;
@@ -140,6 +197,8 @@ impl Active {
 impl Drop for Place {
     fn drop(&mut self) {
         self.active.lock().present.remove(&self.run_id);
+        // First: whoever is woken finds it free.
+        drop(self.held.take());
         self.active.left.notify_waiters();
     }
 }

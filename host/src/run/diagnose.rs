@@ -15,13 +15,13 @@ impl Activation {
         let (info, input) = (self.info.clone(), self.claimed.input.clone());
         loop {
             let first = guest.run().next_unread();
-            let events = self.runner.store.history(info.run_id, first, HISTORY_CHUNK).await?;
+            let events = self.runner.store.history(&info.namespace, info.run_id, first, HISTORY_CHUNK).await?;
             if events.is_empty() && guest.is_started() {
                 return Ok(Vec::new());
             }
             guest.context().add_recorded(events, false);
             let (info, input) = (info.clone(), input.clone());
-            let turn = self.runner.threads.long(move || {
+            let turn = self.runner.threads.long(&self.info.namespace, move || {
                 let progress = guest.turn(&info, &input);
                 (guest, progress)
             });

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use super::activate::{Activation, Interruption};
 use super::agenda::Due;
-use super::steps::OpenStep;
+use super::steps::{OpenStep, lightened};
 use crate::model::{Ask, Call, CallId, RunId, Seed};
 use crate::store::{Attempt, NewChild, Record};
+
+/// Steps that are looked up at a time: what their attempts have left may be large.
+const ATTEMPTS_CHUNK: usize = 256;
 
 /// The last attempts that an earlier activation left a row of.
 type Earlier = HashMap<CallId, Attempt>;
@@ -15,11 +18,17 @@ impl Activation {
     /// The calls that are open and have not been dispatched in this activation. The guest has come to rest and is live:
     /// what was asked and answered in its history is not among them.
     pub(super) async fn dispatch(&mut self) -> Result<(), Interruption> {
+        self.is_held |= self.has_no_room();
+        if self.is_held {
+            // What is under way may end, and its results are recorded. Then the run is set aside, and asks again later.
+            return Ok(());
+        }
         let is_first = !std::mem::replace(&mut self.has_dispatched, true);
         let first = self.dispatched;
         let run = self.guest().run();
         let (calls, next): (Vec<Call>, _) = (run.replay.open_from(first).cloned().collect(), run.replay.next_call());
         let is_told = run.replay.cancel_requested().is_some();
+        run.set_dispatched(next);
         self.dispatched = next;
         if is_first
             && !is_told
@@ -71,9 +80,17 @@ impl Activation {
         if steps.is_empty() {
             return Ok(Earlier::new());
         }
-        let attempts = self.runner.store.attempts(self.info.run_id, Some(&steps)).await?;
-        // In order: the last one of a call stays.
-        Ok(attempts.into_iter().map(|attempt| (attempt.call, attempt)).collect())
+        let (mut earlier, info) = (Earlier::new(), &self.info);
+        for steps in steps.chunks(ATTEMPTS_CHUNK) {
+            for mut attempt in self.runner.store.last_attempts(&info.namespace, info.run_id, steps).await? {
+                // The last failure of all is the step's, and goes on as it is.
+                if attempt.next_at.is_some() {
+                    attempt.failure = attempt.failure.map(lightened);
+                }
+                earlier.insert(attempt.call, attempt);
+            }
+        }
+        Ok(earlier)
     }
 
     /// Open a step: at its first attempt, or where an earlier activation left off. An attempt that was interrupted keeps
@@ -83,8 +100,7 @@ impl Activation {
             step.attempt = last.attempt;
             step.heartbeat = last.heartbeat;
             if let Some(failure) = last.failure {
-                step.attempt += 1;
-                step.last_failure = Some(failure.clone());
+                step.failed(failure.clone());
                 match last.next_at {
                     Some(next_at) => {
                         self.agenda.set(next_at, Due::Retry(call));

@@ -2,6 +2,7 @@
 
 use super::activate::{Activation, Interruption};
 use crate::model::{CancelReason, Failure, Origin, Payload, RunInfo, code};
+use crate::sandbox::{Crash, Trap, Violation};
 use crate::store::{Claimed, Close, CloseState, Record};
 
 /// How a guest ended.
@@ -11,6 +12,9 @@ pub(super) enum Ending {
     /// With a failure.
     Failed(Failure),
 }
+
+/// How often in a row a run may continue as new without having been delivered an event. Counted by the host that is at it.
+const LAPS_MAX: u32 = 100;
 
 impl Activation {
     /// Close the run. Its end is committed with, or after, everything that led to it; only then does anyone see it.
@@ -35,10 +39,17 @@ impl Activation {
         let replay = &self.guest().run().replay;
         let (seq, call, at) = (replay.next_seq(), replay.next_call(), replay.now());
         let origin = Origin { generation: before.generation + 1, seq, call, at, told: replay.cancel_requested() };
+        let laps = if seq == before.seq { self.claimed.laps + 1 } else { 0 };
+        if laps > LAPS_MAX {
+            let message = format!("the run has continued as new {laps} times in a row without one event");
+            let violation = Violation::new("continues-too-often", message);
+            return Err(Crash::Trap(Trap::violation(&violation)).into());
+        }
         self.writer.commit(vec![Record::Continue(origin, input.clone())]).await?;
+        self.writer.replaced(self.claimed.input.len());
         let info = RunInfo { origin, ..(*self.info).clone() };
         // It enters when this activation has left.
-        self.runner.activate(Claimed { info, input, strikes: 0, standing: None });
+        self.runner.activate(Claimed { info, input, strikes: 0, standing: None, laps });
         Ok(())
     }
 }

@@ -9,14 +9,16 @@ use super::program::Code;
 use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
-use crate::model::{Failure, Manifest, Origin, Payload, RunInfo};
-use crate::sandbox::{Computing, Crash, Limits, SliceOver, Trap, Violation, Watch};
+use crate::model::{Failure, GuestLimits, Manifest, Origin, Payload, RunInfo};
+use crate::sandbox::{Computing, Crash, SliceOver, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
 pub struct Guest {
     store: Store<WorkflowContext>,
     exports: workflow::Workflow,
     started: bool,
+    /// Whether it wants to be called again at once.
+    has_yielded: bool,
     /// Bytes of its memories and tables at the beginning.
     initial_bytes: usize,
     /// How often in a row it has yielded without pulling an event.
@@ -70,12 +72,12 @@ impl Guest {
     /// A new instance for a run, at the beginning of its history. Holds the thread for as long as it takes to start.
     pub fn new(
         code: &Code,
-        limits: Arc<Limits>,
+        limits: Arc<GuestLimits>,
         end: CancellationToken,
         info: Arc<RunInfo>,
         time: Time,
     ) -> Result<Self, Crash> {
-        let watch = Watch::new(end, limits.event_time);
+        let watch = Watch::new(end, limits.event_time());
         let context = WorkflowContext::new(limits, watch, info, time);
         Self::instantiate(code, context).map_err(|error| Crash::of(&error))
     }
@@ -83,12 +85,12 @@ impl Guest {
     /// The same, on a thread that others need too. `None`: its start takes too long for that.
     pub fn new_in_slice(
         code: &Code,
-        limits: Arc<Limits>,
+        limits: Arc<GuestLimits>,
         end: CancellationToken,
         info: Arc<RunInfo>,
         time: Time,
     ) -> Result<Option<Self>, Crash> {
-        let mut watch = Watch::new(end, limits.event_time);
+        let mut watch = Watch::new(end, limits.event_time());
         watch.begin(true);
         match Self::instantiate(code, WorkflowContext::new(limits, watch, info, time)) {
             Err(error) if error.is::<SliceOver>() => Ok(None),
@@ -109,12 +111,12 @@ impl Guest {
         let _computing = Computing::new();
         let exports = code.workflow.instantiate(&mut store)?;
         let initial_bytes = store.data().limiter.bytes();
-        Ok(Self { store, exports, started: false, initial_bytes, yields: 0 })
+        Ok(Self { store, exports, started: false, has_yielded: false, initial_bytes, yields: 0 })
     }
 
     /// What a component says that it holds.
-    pub fn describe(code: &Code, limits: &Arc<Limits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
-        let watch = Watch::new(CancellationToken::new(), limits.event_time);
+    pub fn describe(code: &Code, limits: &Arc<GuestLimits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
+        let watch = Watch::new(CancellationToken::new(), limits.event_time());
         let _computing = Computing::new();
         let guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch));
         let mut guest = guest.map_err(|error| Crash::of(&error))?;
@@ -123,10 +125,12 @@ impl Guest {
         Ok(manifest(described, limits))
     }
 
-    /// Go on from a later activation: `end` is its end.
-    pub fn rejoin(&mut self, end: CancellationToken) {
-        let time = self.store.data().limits.event_time;
-        self.store.data_mut().watch = Watch::new(end, time);
+    /// Go on from a later activation: `end` is its end, and these limits hold from now on.
+    pub fn rejoin(&mut self, limits: Arc<GuestLimits>, end: CancellationToken) {
+        self.store.set_hostcall_fuel(limits.hostcall_bytes);
+        let context = self.store.data_mut();
+        context.watch = Watch::new(end, limits.event_time());
+        context.set_limits(limits);
     }
 
     /// Call the guest: `start` the first time, `resume` afterwards. Holds the thread until the guest has come to rest.
@@ -149,7 +153,7 @@ impl Guest {
     }
 
     fn call(&mut self, info: &RunInfo, input: &Payload) -> wasmtime::Result<program::Progress> {
-        let (event_time, event_fuel) = (self.store.data().limits.event_time, self.store.data().limits.event_fuel);
+        let (event_time, event_fuel) = (self.store.data().limits.event_time(), self.store.data().limits.event_fuel);
         self.store.data_mut().watch.wind_up(event_time);
         self.store.set_fuel(event_fuel)?;
         let _computing = Computing::new();
@@ -172,6 +176,7 @@ impl Guest {
     fn check_contract(&mut self, progress: program::Progress, must_pull: bool) -> Result<program::Progress, Violation> {
         let pulled = self.run().take_pulled();
         let yielded = matches!(progress, program::Progress::Yielded);
+        self.has_yielded = yielded;
         if must_pull && !pulled && !yielded {
             let message = "the guest came to rest without pulling the event that it was resumed for: \
                            `resume` must call `event.next` at least once";
@@ -211,9 +216,14 @@ impl Guest {
     pub fn is_started(&self) -> bool {
         self.started
     }
+
+    /// Whether it wants to be called again at once, also if there is nothing to pull.
+    pub fn has_yielded(&self) -> bool {
+        self.has_yielded
+    }
 }
 
-fn check(progress: program::Progress, limits: &Limits) -> Result<Progress, Violation> {
+fn check(progress: program::Progress, limits: &GuestLimits) -> Result<Progress, Violation> {
     Ok(match progress {
         program::Progress::Waiting => Progress::Waiting,
         program::Progress::Yielded => Progress::Yielded,

@@ -12,9 +12,10 @@ use crate::model::{Call, Payload, Timestamp};
 use crate::store::{Claimed, Lost, Park, Record, RunWriter, Verdict};
 
 /// One of the calls that a parked run waits for, for people.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct OpenCall<'a> {
-    call: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<u32>,
     kind: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
@@ -24,6 +25,9 @@ struct OpenCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<u32>,
 }
+
+/// How long a run waits for room before it looks again.
+const ROOM_AFTER: Duration = Duration::from_secs(5);
 
 /// How many of them are kept for people.
 const SHOWN_MAX: usize = 100;
@@ -47,7 +51,7 @@ impl Activation {
     fn open_calls(&mut self) -> Payload {
         let calls: Vec<Call> = self.guest().run().replay.open_from(0).take(SHOWN_MAX).cloned().collect();
         let shown = calls.iter().map(|call| OpenCall {
-            call: call.id,
+            call: Some(call.id),
             kind: call.ask.kind(),
             name: call.ask.name(),
             asked_at: call.asked_at,
@@ -62,8 +66,18 @@ impl Runner {
     /// A run that failed through no result of its own is tried again in a while, here or elsewhere.
     pub(super) async fn back_off(self: &Arc<Self>, writer: &RunWriter, claimed: Claimed) {
         let wait = Duration::from_secs(1 << claimed.strikes.min(6));
+        self.set_aside(writer, claimed, wait, Payload::of(&[(); 0])).await;
+    }
+
+    /// A run whose namespace keeps as much as it may is looked at again in a while. What it had under way is made again then.
+    pub(super) async fn wait_for_room(self: &Arc<Self>, writer: &RunWriter, claimed: Claimed) {
+        let asked_at = self.clock.now();
+        let waits_for = OpenCall { kind: "room", name: "storage_bytes", asked_at, ..OpenCall::default() };
+        self.set_aside(writer, claimed, ROOM_AFTER, Payload::of(&[waits_for])).await;
+    }
+
+    async fn set_aside(self: &Arc<Self>, writer: &RunWriter, claimed: Claimed, wait: Duration, open_calls: Payload) {
         let wake_at = Some(self.clock.now().after(wait));
-        let open_calls = Payload::of(&[(); 0]);
         let park = Park { wake_at, signals: Vec::new(), updates: Vec::new(), strikes: claimed.strikes, open_calls };
         match writer.commit(vec![Record::Park(park)]).await {
             Ok(Verdict::Done) => self.alarm.set(wake_at),

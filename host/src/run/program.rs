@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use moka::future::Cache;
+use tokio::task::spawn_blocking;
 
+use crate::fair::{Busy, Line, LinePlace, LineRules};
 use crate::imports::bindings::{step, workflow};
 use crate::imports::{StepContext, WorkflowContext, step_linker, workflow_linker};
-use crate::model::{Digest, HostPattern, Manifest, Name, Namespace};
-use crate::sandbox::{self, CodeCache, Engines, Limits, Rejection};
+use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace};
+use crate::sandbox::{self, CodeCache, CompileError, Compiler, Engines, Limits, Rejection};
 use crate::store::{self, Store};
 
 /// Engines and linkers with our imports in them.
@@ -42,6 +45,8 @@ pub struct Code {
     pub workflow: workflow::WorkflowPre<WorkflowContext>,
     /// To be instantiated as a step.
     pub step: step::WorkflowPre<StepContext>,
+    /// Bytes of machine code.
+    bytes: usize,
 }
 
 /// The programs that this host has at hand.
@@ -52,9 +57,15 @@ pub struct Programs {
     codes: Cache<Digest, Arc<Code>>,
     /// Which digest a version is never changes.
     versions: Cache<(Namespace, Name, u32), Arc<Program>>,
-    grants: Cache<(Namespace, Name), Arc<[HostPattern]>>,
+    grants: Cache<(Namespace, Name), Arc<[HttpGrant]>>,
     /// By workflow: what new runs took last. Checked when they are written.
     newest: Cache<(Namespace, Name), (Name, u32)>,
+    /// Uploads that are under way, with their bytes in memory.
+    uploads: Arc<Line>,
+    /// Those that are compiled and asked for their manifest.
+    inspections: Arc<Line>,
+    /// Programs that are compiled because a run needs them: no upload is before them.
+    loads: Arc<Line>,
 }
 
 /// Why a program cannot be had.
@@ -71,13 +82,28 @@ pub enum ProgramError {
         /// Which version.
         version: u32,
     },
-    /// It passed the inspection of another version of this host.
-    #[error("the component is not accepted: {0}")]
-    Rejected(#[from] Rejection),
+    /// It passed the inspection of another version of this host; or this host cannot compile it now.
+    #[error("the component cannot be compiled here: {}", .0.cause())]
+    Compile(#[from] CompileError),
+    /// Too many others are compiled.
+    #[error(transparent)]
+    Busy(#[from] Busy),
 }
 
-/// Components whose code is kept. Machine code takes two to three times the size of the component.
-const CODES_MAX: u64 = 1_000;
+/// KiB of machine code that are kept for programs that nobody runs just now. It takes about six times the component.
+const CODE_KIB_MAX: u64 = 1 << 20;
+
+/// Workflows whose newest version is kept.
+const NEWEST_MAX: u64 = 4_000;
+
+/// Each has a component in memory, of 32 MiB at most.
+const UPLOADS: LineRules = LineRules { all: 8, each: 4, waiting: 64, patience: Duration::from_secs(30) };
+
+/// A compiler uses all processors, behind all that serves.
+const INSPECTIONS: LineRules = LineRules { all: 2, each: 1, waiting: 64, patience: Duration::from_secs(60) };
+
+/// A run waits for each.
+const LOADS: LineRules = LineRules { all: 2, each: 1, waiting: 100_000, patience: Duration::from_secs(600) };
 
 /// How long a grant that was withdrawn may still be used.
 const GRANTS_KEPT: Duration = Duration::from_secs(1);
@@ -88,11 +114,11 @@ const GRANTS_KEPT: Duration = Duration::from_secs(1);
 pub struct SandboxError(#[from] wasmtime::Error);
 
 /// Engines, limits and linkers, as a host needs them. `cache`: where machine code is kept.
-pub fn build_sandbox(limits: Limits, cache: Option<&Path>) -> Result<Sandbox, SandboxError> {
+pub fn build_sandbox(limits: Limits, compiler: Compiler, cache: Option<&Path>) -> Result<Sandbox, SandboxError> {
     let engines = Engines::new(&limits)?;
     let (workflow, step) = (workflow_linker(&engines.workflow)?, step_linker(&engines.step)?);
     let cache = cache.map(CodeCache::open).transpose().map_err(wasmtime::Error::from)?;
-    Ok(Sandbox::new(engines, limits, cache, workflow, step))
+    Ok(Sandbox::new(engines, limits, compiler, cache, workflow, step))
 }
 
 impl Programs {
@@ -101,9 +127,15 @@ impl Programs {
         Self {
             store,
             sandbox,
-            codes: Cache::new(CODES_MAX),
-            versions: Cache::new(4 * CODES_MAX),
-            newest: Cache::new(4 * CODES_MAX),
+            codes: Cache::builder().max_capacity(CODE_KIB_MAX).weigher(|_, code: &Arc<Code>| code.kib()).build(),
+            versions: Cache::builder()
+                .max_capacity(CODE_KIB_MAX)
+                .weigher(|_, program: &Arc<Program>| program.code.kib())
+                .build(),
+            newest: Cache::new(NEWEST_MAX),
+            uploads: Line::new(UPLOADS),
+            inspections: Line::new(INSPECTIONS),
+            loads: Line::new(LOADS),
             grants: Cache::builder().max_capacity(10_000).time_to_live(GRANTS_KEPT).build(),
         }
     }
@@ -133,26 +165,55 @@ impl Programs {
         let Some(found) = found else {
             return Err(ProgramError::Missing { component: component.clone(), version }.into());
         };
-        let code = self.compile(found.digest, found.bytes.into()).await.map_err(ProgramError::Rejected)?;
+        let code = self.code(namespace, found.digest, found.bytes.into()).await?;
         Ok(Arc::new(Program { manifest: found.manifest, code, takes_long: AtomicBool::new(false) }))
     }
 
-    /// [`Code::new`], away from the threads that serve others, and once for each digest.
-    pub(super) async fn compile(&self, digest: Digest, bytes: Arc<[u8]>) -> Result<Arc<Code>, Rejection> {
+    /// The code of a component that was taken in earlier.
+    async fn code(&self, namespace: &Namespace, digest: Digest, bytes: Bytes) -> Result<Arc<Code>, ProgramError> {
         let sandbox = self.sandbox.clone();
-        let compile = async move {
-            let code = tokio::task::spawn_blocking(move || Code::new(&sandbox, &bytes)).await;
-            // A panic of the compiler is the component's problem, not the host's.
-            let code =
-                code.unwrap_or_else(|panic| Err(Rejection { code: "compile-failed", message: panic.to_string() }));
-            code.map(Arc::new)
+        let recall = async move {
+            let recalled = spawn_blocking(move || Code::recall(&sandbox, digest)).await;
+            recalled.ok().and_then(Result::ok).flatten().map(Arc::new)
         };
-        self.codes.try_get_with(digest, compile).await.map_err(|rejection| (*rejection).clone())
+        if let Some(code) = self.codes.optionally_get_with(digest, recall).await {
+            return Ok(code);
+        }
+        let place = Arc::new(self.loads.enter(namespace).await?);
+        Ok(self.compile(digest, bytes, place).await?)
     }
 
-    /// What guests may use.
-    pub(super) fn limits(&self) -> Arc<Limits> {
-        Arc::new(self.sandbox.limits.clone())
+    /// [`Code::new`], away from the threads that serve others, and once for each digest. The place is kept until the compiler
+    /// has ended: whoever asked may have gone away by then.
+    pub(super) async fn compile(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+        place: Arc<LinePlace>,
+    ) -> Result<Arc<Code>, CompileError> {
+        let sandbox = self.sandbox.clone();
+        let compile = async move {
+            let compile = move || {
+                let code = Code::new(&sandbox, &bytes);
+                drop(place);
+                code
+            };
+            let code = spawn_blocking(compile).await;
+            // What a panic says may quote the component.
+            let code = code.unwrap_or_else(|_panic| Err(CompileError::Host("it panicked over it".to_owned())));
+            code.map(Arc::new)
+        };
+        self.codes.try_get_with(digest, compile).await.map_err(|error| (*error).clone())
+    }
+
+    /// Wait until the bytes of another upload may be taken into memory.
+    pub async fn upload_place(&self, namespace: &Namespace) -> Result<LinePlace, Busy> {
+        self.uploads.enter(namespace).await
+    }
+
+    /// Wait until another upload may be inspected.
+    pub(super) async fn inspection_place(&self, namespace: &Namespace) -> Result<LinePlace, Busy> {
+        self.inspections.enter(namespace).await
     }
 
     /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it.
@@ -173,28 +234,42 @@ impl Programs {
         self.newest.invalidate(&(namespace.clone(), workflow.clone())).await;
     }
 
-    /// The hosts that a component's steps may reach if they ask for them.
-    pub async fn grants(
-        &self,
-        namespace: &Namespace,
-        component: &Name,
-    ) -> Result<Arc<[HostPattern]>, Arc<store::Error>> {
+    /// The requests that a component's steps may send if they ask for them.
+    pub async fn grants(&self, namespace: &Namespace, component: &Name) -> Result<Arc<[HttpGrant]>, Arc<store::Error>> {
         let key = (namespace.clone(), component.clone());
         let load = async { Ok::<_, store::Error>(self.store.grants(namespace, component).await?.into()) };
         self.grants.try_get_with(key, load).await
     }
+
+    /// They are others by now.
+    pub async fn forget_grants(&self, namespace: &Namespace, component: &Name) {
+        self.grants.invalidate(&(namespace.clone(), component.clone())).await;
+    }
 }
 
 impl Code {
-    /// All stages of the inspection of an upload but the last, the manifest. Takes a while.
-    pub fn new(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, Rejection> {
-        let compiled = sandbox.compile(bytes)?;
+    /// All stages of the inspection of an upload but the last, the manifest. Takes a while, and holds the thread.
+    pub fn new(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, CompileError> {
+        Ok(Self::of(sandbox.compile(bytes)?)?)
+    }
+
+    /// The same, if its machine code is at hand.
+    fn recall(sandbox: &Sandbox, digest: Digest) -> Result<Option<Self>, Rejection> {
+        sandbox.recall(digest)?.map(Self::of).transpose()
+    }
+
+    fn of(compiled: sandbox::Compiled<WorkflowContext, StepContext>) -> Result<Self, Rejection> {
         let missing = |error: wasmtime::Error| {
             let message = format!("it does not export `windlass:workflow/program@0.1.0` as the world asks: {error:#}");
             Rejection { code: "missing-export", message }
         };
+        let bytes = compiled.code_bytes();
         let workflow = workflow::WorkflowPre::new(compiled.workflow).map_err(missing)?;
         let step = step::WorkflowPre::new(compiled.step).map_err(missing)?;
-        Ok(Self { workflow, step })
+        Ok(Self { workflow, step, bytes })
+    }
+
+    fn kib(&self) -> u32 {
+        u32::try_from(self.bytes / 1024).unwrap_or(u32::MAX)
     }
 }

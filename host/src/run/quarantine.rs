@@ -27,8 +27,8 @@ pub struct Report {
     pub divergence: Option<Divergence>,
 }
 
-/// Activations in a row that may fail without progress.
-const STRIKES_MAX: u16 = 3;
+/// Crashes in a row that depend on the time, where deaths of hosts do not count.
+const TRAPS_MAX: u16 = 3;
 
 impl Activation {
     /// The guest stopped without progress: quarantine, unless another time or place may help.
@@ -41,7 +41,7 @@ impl Activation {
             }
             Stop::Crash(Crash::Trap(trap)) => {
                 let strikes = if self.has_progressed { 1 } else { self.claimed.strikes + 1 };
-                if !trap.deterministic && strikes < STRIKES_MAX {
+                if !trap.deterministic && strikes < self.runner.config.strikes_max.unwrap_or(TRAPS_MAX) {
                     tracing::info!(run.id = %run_id, code = %trap.code, strikes, "the guest crashed; it is tried again");
                     return self.back_off(strikes).await;
                 }
@@ -58,6 +58,27 @@ impl Activation {
                 divergence: Some(*divergence),
             },
         };
+        self.quarantine(report).await;
+    }
+
+    /// Whether hosts have died of it too often, as it seems.
+    pub(super) fn has_killed_hosts(&self) -> bool {
+        self.runner.config.strikes_max.is_some_and(|most| self.claimed.strikes >= most)
+    }
+
+    /// Hosts have died of it, as it seems: it is not taken up once more.
+    pub(super) async fn killed_hosts(&mut self) {
+        let message = format!(
+            "hosts have died {} times in a row while they were at this run, without any progress, the last time while it was the only \
+             one that was new to its host. It is not taken up again, so that others are not taken down with it",
+            self.claimed.strikes
+        );
+        let code = "host-died".to_owned();
+        self.quarantine(Report { code, message, last_error: None, backtrace: Vec::new(), divergence: None }).await;
+    }
+
+    async fn quarantine(&mut self, report: Report) {
+        let run_id = self.info.run_id;
         tracing::warn!(run.id = %run_id, code = %report.code, "the run is quarantined");
         let (state, result, at) = (CloseState::Quarantined, Payload::of(&report), self.runner.clock.now());
         let close = Record::Close(Close { state, result, at });

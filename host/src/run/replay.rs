@@ -7,14 +7,13 @@ use tokio_util::sync::CancellationToken;
 use super::program::Code;
 use super::{Guest, Progress, Stop};
 use crate::history::Divergence;
-use crate::model::{Event, Payload, RunInfo};
-use crate::sandbox::Limits;
+use crate::model::{Event, GuestLimits, Payload, RunInfo};
 
 /// Deliver a history to a new instance, and nothing else. What it comes to, or the first event that it does not take. Holds the
 /// thread.
 pub fn replay(
     code: &Code,
-    limits: &Arc<Limits>,
+    limits: &Arc<GuestLimits>,
     info: RunInfo,
     input: &Payload,
     history: Vec<Event>,

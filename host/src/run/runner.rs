@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -11,9 +11,10 @@ use super::activate::Activation;
 use super::active::Place;
 use super::residents::Residents;
 use super::threads::GuestThreads;
-use super::{Active, Alarm, Programs};
+use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
+use crate::fair::Places;
 use crate::model::{RunId, RunInfo};
-use crate::sandbox::Limits;
+use crate::sandbox::{Limits, Network};
 use crate::store::{
     self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, RunWriter, Start, Started, Store, Writers,
 };
@@ -21,17 +22,25 @@ use crate::store::{
 /// How a host deals with runs.
 #[derive(Clone, Debug)]
 pub struct RunConfig {
-    /// Runs that it is at, at most.
+    /// Runs that it is at, at most. One namespace has four fifths of them at most.
     pub active_max: usize,
     /// How long a run may wait before it is parked.
     pub park_after: Duration,
     /// Bytes of the memories of parked guests that may stay.
     pub resident_bytes: usize,
+    /// Strikes after which a run is quarantined: deaths of its hosts, or crashes that depend on the time, in a row and without
+    /// progress. None where hosts are killed on purpose.
+    pub strikes_max: Option<u16>,
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { active_max: 1_024, park_after: Duration::from_millis(200), resident_bytes: 1 << 30 }
+        Self {
+            active_max: 1_280,
+            park_after: Duration::from_millis(200),
+            resident_bytes: 1 << 30,
+            strikes_max: Some(3),
+        }
     }
 }
 
@@ -42,11 +51,13 @@ pub struct Runner {
     pub(super) clock: DatabaseClock,
     pub(super) writers: Writers,
     pub(super) programs: Arc<Programs>,
-    pub(super) limits: Arc<Limits>,
+    pub(super) network: Arc<Network>,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) namespaces: Arc<Namespaces>,
     pub(super) config: RunConfig,
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
-    pub(super) step_places: Arc<Semaphore>,
+    pub(super) step_places: Arc<Places>,
     /// What this host's runs mean to runs of others.
     pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
@@ -69,8 +80,14 @@ pub struct RunnerParts {
     pub writers: Writers,
     /// Their code.
     pub programs: Arc<Programs>,
-    /// What guests may use.
-    pub limits: Arc<Limits>,
+    /// The way out for their steps.
+    pub network: Arc<Network>,
+    /// What the host puts into requests of their steps.
+    pub secrets: Arc<Secrets>,
+    /// What it may use for guests.
+    pub limits: Limits,
+    /// What namespaces may use.
+    pub namespaces: Arc<Namespaces>,
     /// How it deals with them.
     pub config: RunConfig,
     /// Takes what its runs mean to runs of others.
@@ -84,12 +101,26 @@ pub struct RunnerParts {
 impl Runner {
     /// At no run yet.
     pub fn new(parts: RunnerParts) -> Arc<Self> {
-        let RunnerParts { store, lease, clock, writers, programs, limits, config, hints, threads, shutdown } = parts;
+        let RunnerParts {
+            store,
+            lease,
+            clock,
+            writers,
+            programs,
+            network,
+            secrets,
+            limits,
+            namespaces,
+            config,
+            hints,
+            threads,
+            shutdown,
+        } = parts;
         let residents_max = (limits.workflow_instances as usize).saturating_sub(config.active_max + DESCRIBING_MAX);
         Arc::new(Self {
             residents: Residents::new(residents_max, config.resident_bytes),
-            step_places: Arc::new(Semaphore::new(limits.step_instances as usize)),
-            active: Active::default(),
+            step_places: Places::new(limits.step_instances as usize),
+            active: Active::new(config.active_max),
             tasks: TaskTracker::new(),
             alarm: Alarm::default(),
             store,
@@ -97,7 +128,9 @@ impl Runner {
             clock,
             writers,
             programs,
-            limits,
+            network,
+            secrets,
+            namespaces,
             config,
             hints,
             threads,
@@ -112,14 +145,17 @@ impl Runner {
         if let Some(info) = self.go_ahead(run, is_awaited).await {
             return Ok((Started::New(info), true));
         }
-        let has_room = self.room() > 0 && !self.shutdown.is_cancelled();
+        let is_going_on = !self.shutdown.is_cancelled();
         // Before the first commit: a letter that comes right after it finds somebody at home. A run that is there already
         // was started before, and the database will say so.
-        let place = if has_room { self.active.try_enter(run.run_id) } else { None };
+        let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
+        if let Started::New(_) = started {
+            self.namespaces.meters.of(&run.namespace).add_row(run.input.len());
+        }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
+            let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
             // A signal that came with it is in its inbox.
             let entry = self.entry(claimed, run.signal.is_none(), place);
             self.tasks.spawn(self.clone().run(entry));
@@ -130,15 +166,16 @@ impl Runner {
     /// Be at a run before it is written: all that is known of it, it was said here. The database has the last word when it is
     /// written, and until then nothing of it leaves the host. `None`: it has to go the long way, and nothing has happened.
     async fn go_ahead(self: &Arc<Self>, run: &NewRun, is_awaited: bool) -> Option<RunInfo> {
-        let has_room = self.room() > 0 && !self.shutdown.is_cancelled() && run.signal.is_none();
+        if self.shutdown.is_cancelled() || run.signal.is_some() {
+            return None;
+        }
         // An error is for the long way to tell.
-        let newest = if has_room { self.programs.newest(&run.namespace, &run.workflow).await.ok()? } else { None };
-        let (component, version) = newest?;
+        let (component, version) = self.programs.newest(&run.namespace, &run.workflow).await.ok()??;
         // A key that was used is no reason to compute everything once more, only to be refused.
         if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
             return None;
         }
-        let place = self.active.try_enter(run.run_id)?;
+        let place = self.active.try_enter(run.run_id, &run.namespace)?;
         let info = run.accepted(component, version, self.clock.now());
         let start = Start {
             info: Arc::new(info.clone()),
@@ -146,8 +183,9 @@ impl Runner {
             idempotency_key: run.idempotency_key.clone(),
         };
         let end = self.lease.lost.child_token();
-        let (writer, accepted) = self.writers.for_new_run(start, end.clone());
-        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None };
+        let meter = self.namespaces.meters.of(&run.namespace);
+        let (writer, accepted) = self.writers.for_new_run(start, meter, end.clone());
+        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
         self.tasks.spawn(self.clone().run(entry));
@@ -169,7 +207,7 @@ impl Runner {
     /// Be at runs that this host has just claimed.
     pub async fn take_up(self: &Arc<Self>, mut claimed: Vec<Claimed>) {
         // First: whoever sends a letter from now on finds somebody at home, and one that came before is seen.
-        claimed.iter().for_each(|claimed| self.active.announce(claimed.info.run_id));
+        claimed.iter().for_each(|claimed| self.active.announce(claimed.info.run_id, &claimed.info.namespace));
         if let Err(error) = self.store.look_at(&mut claimed).await {
             tracing::debug!(%error, "each run that was claimed looks by itself");
         }
@@ -183,7 +221,7 @@ impl Runner {
 
     pub(super) fn activate_after(self: &Arc<Self>, wait: Duration, claimed: Claimed) {
         // At once: it must not be taken for an orphan.
-        self.active.announce(claimed.info.run_id);
+        self.active.announce(claimed.info.run_id, &claimed.info.namespace);
         let runner = self.clone();
         let activation = async move {
             let run_id = claimed.info.run_id;
@@ -213,14 +251,15 @@ impl Runner {
 
     fn entry(&self, claimed: Claimed, is_new: bool, place: Place) -> Entry {
         let end = self.lease.lost.child_token();
-        let writer = self.writers.for_run(claimed.info.run_id, end.clone());
+        let meter = self.namespaces.meters.of(&claimed.info.namespace);
+        let writer = self.writers.for_run(claimed.info.run_id, meter, end.clone());
         Entry { claimed, is_new, place, writer, end }
     }
 
     async fn run(self: Arc<Self>, entry: Entry) {
         let info = &entry.claimed.info;
-        match self.programs.get(&info.namespace, &info.component, info.version).await {
-            Ok(program) => Box::pin(Activation::new(self, entry, program).run()).await,
+        match self.prepare(info).await {
+            Ok((program, tenant)) => Box::pin(Activation::new(self, entry, program, tenant).run()).await,
             Err(error) => {
                 tracing::error!(run.id = %info.run_id, %error, "the run's program cannot be had; it is tried again");
                 self.back_off(&entry.writer, entry.claimed).await;
@@ -228,19 +267,36 @@ impl Runner {
         }
     }
 
+    /// What a run is made of, and what it may use.
+    async fn prepare(&self, info: &RunInfo) -> Result<(Arc<Program>, Tenant), Arc<ProgramError>> {
+        let program = self.programs.get(&info.namespace, &info.component, info.version).await?;
+        let tenant = self.namespaces.get(&info.namespace).await.map_err(ProgramError::Store)?;
+        Ok((program, tenant))
+    }
+
     /// Something may be in the inbox of a run. Returns whether this host is at it.
     pub fn tell(&self, run_id: RunId) -> bool {
         self.active.tell(run_id)
     }
 
+    /// Whether this host is at a run.
+    pub fn is_at(&self, run_id: RunId) -> bool {
+        self.active.is_at(run_id)
+    }
+
     /// How many more runs it may be at.
-    pub fn room(&self) -> usize {
-        self.config.active_max.saturating_sub(self.active.len())
+    pub fn room(&self) -> Room {
+        self.active.room()
+    }
+
+    /// Wait until it is at one less.
+    pub fn left(&self) -> impl Future<Output = ()> {
+        self.active.left()
     }
 
     /// Wait until there is room for one more.
     pub async fn has_room(&self) {
-        self.active.fewer_than(self.config.active_max).await;
+        self.active.has_room().await;
     }
 
     /// No more activations are begun; wait until those that are under way have ended.

@@ -9,7 +9,7 @@ use super::gate::RunGate;
 use super::steps::Running;
 use crate::model::{CallId, Failure, Name, Outcome, Payload, RunId, RunInfo, code};
 use crate::sandbox::Gate;
-use crate::store::{Error, Hint, Sent};
+use crate::store::{Error, Hint, InboxMax, Sent};
 
 /// Between attempts to reach the database.
 const RETRY: Duration = Duration::from_millis(200);
@@ -21,6 +21,7 @@ impl Activation {
         let runner = self.runner.clone();
         let gate = RunGate { lease: runner.lease.clone(), writer: self.writer.clone() };
         let (info, address): (Arc<RunInfo>, _) = (self.info.clone(), self.place.address.clone());
+        let (inbox, meter) = (InboxMax::from(&*self.tenant.limits), self.tenant.meter.clone());
         let sending = tokio::spawn(async move {
             let signal_id = format!("run/{}/{call}", info.run_id);
             let outcome = loop {
@@ -28,8 +29,12 @@ impl Activation {
                 if gate.pass().await.is_err() {
                     return;
                 }
-                let sent = runner.store.send_signal(&info.namespace, to, &name, &payload, Some(&signal_id)).await;
+                let sent =
+                    runner.store.send_signal(&info.namespace, to, &name, &payload, Some(&signal_id), inbox).await;
                 if let Ok(sent) = &sent {
+                    if sent.accepted {
+                        meter.add_row(payload.len());
+                    }
                     let hint = if sent.owner.is_some() { Hint::Mail(to) } else { Hint::Ready };
                     // A host that stops needs no hints.
                     let _ = runner.hints.send(hint);
@@ -56,7 +61,7 @@ fn outcome(sent: Result<Sent, Error>) -> Result<Outcome, Error> {
         Ok(_) => Ok(Outcome::Ok(Payload::null())),
         Err(error @ Error::NoSuchRun) => refused(code::NO_SUCH_RUN, &error),
         Err(error @ Error::RunEnded(_)) => refused(code::RUN_ENDED, &error),
-        Err(error @ Error::InboxFull) => refused(code::INBOX_FULL, &error),
+        Err(error @ Error::InboxFull(_)) => refused(code::INBOX_FULL, &error),
         Err(error) => Err(error),
     }
 }

@@ -1,24 +1,28 @@
 //! Steps of a run: attempts, each in a fresh instance, until one succeeds or no more may be made.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, poll};
-use tokio::sync::{Semaphore, mpsc, watch};
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::Store;
 
 use super::active::Mail;
 use super::gate::RunGate;
-use super::{Program, Programs};
+use super::threads::GuestThreads;
+use super::{Program, Programs, Secrets};
+use crate::fair::Places;
 use crate::imports::bindings::step::exports::windlass::workflow::program;
 use crate::imports::bindings::types;
 use crate::imports::{StepContext, failure};
 use crate::model::{
-    CallId, Failure, LogLine, Name, Payload, PayloadError, RetryPolicy, RunInfo, StepOptions, Timestamp, code,
+    CallId, Failure, GuestLimits, LogLine, Name, Payload, PayloadError, RetryPolicy, RunInfo, StepOptions, Timestamp,
+    code,
 };
-use crate::sandbox::{Computing, Crash, Http, Limits, LogBuffer, Violation};
+use crate::sandbox::{Allowance, Computing, Crash, Http, LogBuffer, Network, Used, Violation};
 use crate::store::{DatabaseClock, Lease, RunWriter};
 
 /// An attempt that runs for longer than this is worth a row, so that people see it.
@@ -27,17 +31,32 @@ const LONG: Duration = Duration::from_secs(5);
 /// How often what an attempt reports is recorded, at most.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
+/// Bytes of details that are held of a failure while its step waits for the next attempt.
+const CARRIED_MAX: usize = 16 << 10;
+
+/// A failure whose step waits for the next attempt. Thousands may: of one that carries much, only the code and the message are
+/// held.
+pub(super) fn lightened(mut failure: Failure) -> Failure {
+    let carried = [&failure.details, &failure.cause].into_iter().flatten().map(Payload::len).sum::<usize>();
+    if carried > CARRIED_MAX {
+        (failure.details, failure.cause) = (None, None);
+    }
+    failure
+}
+
 /// What all attempts of a run have in common.
 pub(super) struct StepRunner {
     pub(super) info: Arc<RunInfo>,
     pub(super) program: Arc<Program>,
     pub(super) programs: Arc<Programs>,
-    pub(super) limits: Arc<Limits>,
+    pub(super) network: Arc<Network>,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) limits: Arc<GuestLimits>,
     pub(super) clock: DatabaseClock,
     pub(super) lease: Arc<Lease>,
     pub(super) writer: RunWriter,
-    pub(super) places: Arc<Semaphore>,
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) places: Arc<Places>,
+    pub(super) threads: GuestThreads,
     pub(super) address: mpsc::UnboundedSender<Mail>,
 }
 
@@ -100,6 +119,12 @@ impl OpenStep {
         self.running.is_some()
     }
 
+    /// The last attempt failed, and there is another.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        self.attempt += 1;
+        self.last_failure = Some(lightened(failure));
+    }
+
     /// The attempt is over, whatever it came to.
     pub(super) fn ended(&mut self, heartbeat: Option<Payload>) {
         self.running = None;
@@ -111,16 +136,24 @@ impl StepRunner {
     /// Begin the step's next attempt. Its end comes by mail.
     pub(super) fn begin(self: &Arc<Self>, call: CallId, step: &mut OpenStep) {
         let attempt = self.attempt(call, step);
-        step.running = Some(Running::new(&self.runtime.spawn(attempt.run(self.clone()))));
+        self.spawn(step, Box::pin(attempt.run(self.clone())));
     }
 
     /// The same, on this thread: most attempts are over at once. What waits for something, or takes longer than a tick, goes
-    /// on among the threads of steps.
+    /// on among the threads of steps, and so does all of a namespace that takes more of this thread than is fair.
     pub(super) async fn begin_here(self: &Arc<Self>, call: CallId, step: &mut OpenStep) {
         let mut attempt = Box::pin(self.attempt(call, step).run(self.clone()));
-        if poll!(&mut attempt).is_pending() {
-            step.running = Some(Running::new(&self.runtime.spawn(attempt)));
+        let namespace = &self.info.namespace;
+        if !self.threads.has_time(namespace) {
+            return self.spawn(step, attempt);
         }
+        if !self.threads.begin_step(namespace, &mut attempt).await {
+            self.spawn(step, attempt);
+        }
+    }
+
+    fn spawn(&self, step: &mut OpenStep, attempt: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+        step.running = Some(Running::new(&self.threads.spawn_step(&self.info.namespace, attempt)));
     }
 
     fn attempt(&self, call: CallId, step: &OpenStep) -> Attempt {
@@ -138,6 +171,14 @@ impl StepRunner {
     }
 }
 
+/// For the test of hosts that a run takes down with it: the host dies where this step begins. In builds for debugging only.
+#[cfg(debug_assertions)]
+fn abort_if_told(step: &Name) {
+    if std::env::var_os("WINDLASS_TEST_ABORT_AT_STEP").is_some_and(|told| *told == **step) {
+        std::process::abort();
+    }
+}
+
 struct Attempt {
     call: CallId,
     number: u32,
@@ -152,7 +193,7 @@ struct Attempt {
 
 impl Attempt {
     async fn run(self, runner: Arc<StepRunner>) {
-        let _place = runner.places.acquire().await.expect("never closed");
+        let _place = runner.places.acquire(&runner.info.namespace).await;
         let started_at = runner.clock.now();
         // A panic of the host over a guest is this attempt's, and nobody else's.
         let work = AssertUnwindSafe(self.execute(&runner, started_at)).catch_unwind();
@@ -201,6 +242,8 @@ impl Attempt {
         let Some(declared) = runner.program.manifest.step(&self.name) else {
             return Err(Failure::fatal(code::UNKNOWN_STEP, format!("the component declares no step `{}`", self.name)));
         };
+        #[cfg(debug_assertions)]
+        abort_if_told(&self.name);
         let info = &runner.info;
         let granted = if declared.http.is_empty() {
             Arc::default()
@@ -208,11 +251,24 @@ impl Attempt {
             let granted = runner.programs.grants(&info.namespace, &info.component).await;
             granted.map_err(|error| Failure::retryable("host-error", error))?
         };
-        let gate = Arc::new(RunGate { lease: runner.lease.clone(), writer: runner.writer.clone() });
-        let http = Http::new(declared.http.clone().into(), granted, gate);
+        let allowance = Arc::new(Allowance {
+            namespace: info.namespace.clone(),
+            component: info.component.clone(),
+            step: self.name.clone(),
+            asked: declared.http.clone(),
+            granted,
+            gate: Arc::new(RunGate { lease: runner.lease.clone(), writer: runner.writer.clone() }),
+            network: runner.network.clone(),
+            vault: runner.secrets.clone(),
+            limits: runner.limits.clone(),
+            log: self.log.clone(),
+            used: Used::default(),
+        });
+        let http = Http::new(allowance.clone());
         let context = StepContext::new(runner.limits.clone(), self.log.clone(), http, self.heartbeat.clone());
         let result = self.call(runner, context, started_at).await;
-        result.map_err(|error| self.explain(&error)).and_then(|result| self.accept(result, &runner.limits))
+        let result = result.map_err(|error| self.explain(&error));
+        result.and_then(|result| self.accept(result, &runner.limits)).map_err(|failure| refused(failure, &allowance))
     }
 
     async fn call(
@@ -246,7 +302,7 @@ impl Attempt {
     }
 
     /// What the guest returned, as something that can be kept.
-    fn accept(&self, result: Result<Vec<u8>, types::Failure>, limits: &Limits) -> Result<Payload, Failure> {
+    fn accept(&self, result: Result<Vec<u8>, types::Failure>, limits: &GuestLimits) -> Result<Payload, Failure> {
         match result {
             Ok(payload) => Payload::new(payload, limits.payload_bytes).map_err(|error| match error {
                 PayloadError::TooLarge { .. } => Failure::fatal(code::PAYLOAD_TOO_LARGE, error),
@@ -269,5 +325,27 @@ impl Attempt {
             Crash::Trap(trap) => Failure::retryable(&trap.code, trap.message),
             Crash::Host(message) => Failure::retryable("host-error", message),
         }
+    }
+}
+
+/// Codes with which the SDK reports that a request came to nothing. `wasi:http` tells a guest hardly why.
+const NOT_SENT: [&str; 7] = [
+    "http-denied",
+    "http-address-blocked",
+    "http-invalid",
+    "http-too-many-requests",
+    "http-request-too-large",
+    "http-response-too-large",
+    "secret-denied",
+];
+
+/// If the attempt failed because the host refused its last request, it fails with the host's own words.
+fn refused(failure: Failure, allowance: &Allowance) -> Failure {
+    let is_about_http = failure.code == "http-error" || NOT_SENT.contains(&&*failure.code);
+    match allowance.refusal().filter(|_| is_about_http) {
+        Some(refusal) => {
+            Failure { code: refusal.rule.code().to_owned(), message: refusal.message, retryable: false, ..failure }
+        }
+        None => failure,
     }
 }

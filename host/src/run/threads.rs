@@ -1,25 +1,40 @@
 //! Where guests compute.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, yield_now};
+
+use super::computed::{Computed, Measured};
+use crate::fair::{Fairly, Places, Processors, Window};
+use crate::model::Namespace;
 
 /// The threads of a host's guests.
 ///
 /// A workflow's turn takes some microseconds, less than it would take to wake another thread for it: so a guest computes where
 /// its activation is, among the tasks of the host, for a slice of time. A turn that takes longer is begun anew on a thread of
 /// its own, and so are all that follow of the same program. A step begins beside its workflow too, and goes on among the
-/// threads of steps when it waits for something or takes longer than a tick.
+/// threads of steps when it waits for something or takes longer than a tick. A namespace that uses more of the host's threads
+/// than is fair to others computes nothing more among the host's tasks until the next tenth of a second.
 #[derive(Clone, Debug)]
 pub struct GuestThreads {
-    /// Steps that wait or take long: they give way to each other every 10 ms.
-    pub steps: Handle,
-    /// For turns that take long: as many at once as there are processors.
-    long_turns: Arc<Semaphore>,
+    /// Steps that wait or take long, and turns that take long.
+    guests: Handle,
+    /// For steps that compute: they give way to each other every 10 ms.
+    processors: Arc<Processors>,
+    /// For turns that take long, and give way to nobody but by the operating system.
+    long_turns: Arc<Places>,
+    /// Of the threads of the host.
+    window: Arc<Window>,
+    computed: Computed,
 }
+
+/// Turns that take long, at once, for each processor: so that one who comes finds a place although others compute for seconds.
+const LONG_TURNS: usize = 4;
 
 /// The guest's host function, or the engine, has panicked.
 #[derive(Debug, thiserror::Error)]
@@ -27,28 +42,75 @@ pub struct GuestThreads {
 pub(super) struct Panicked;
 
 impl GuestThreads {
-    /// With this runtime for steps.
-    pub fn new(steps: Handle) -> Self {
-        let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { steps, long_turns: Arc::new(Semaphore::new(processors)) }
+    /// With this runtime for guests that take long.
+    pub fn new(guests: Handle) -> Self {
+        let count = std::thread::available_parallelism().map_or(2, usize::from);
+        let (processors, window) = (Processors::new(count), Arc::new(Window::new(count)));
+        let long_turns = Places::new(LONG_TURNS * count);
+        Self { guests, processors, long_turns, window, computed: Computed::default() }
+    }
+
+    /// Whether a namespace may compute among the tasks of the host.
+    pub(super) fn has_time(&self, namespace: &Namespace) -> bool {
+        self.window.has_time(namespace)
+    }
+
+    /// The processor time that guests have used, on whatever threads.
+    pub fn computed(&self) -> Duration {
+        self.computed.total()
     }
 
     /// Do work that takes little, here.
-    pub(super) fn short<T>(&self, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    pub(super) async fn short<T>(&self, namespace: &Namespace, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+        self.give_way().await;
+        let begun = Instant::now();
         // What it was at is given up by whoever gets this error.
-        catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+        let done = catch_unwind(AssertUnwindSafe(|| self.computed.short(work))).map_err(|_| Panicked);
+        self.window.charge(namespace, begun.elapsed());
+        done
+    }
+
+    /// A run that has much to do does it piece by piece while others have something to do as well.
+    async fn give_way(&self) {
+        if self.window.is_crowded() {
+            yield_now().await;
+        }
     }
 
     /// Do work that may take long.
     pub(super) async fn long<T: Send + 'static>(
         &self,
+        namespace: &Namespace,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {
-        let place = self.long_turns.clone().acquire_owned().await.expect("never closed");
-        let work = spawn_blocking(move || {
+        let place = self.long_turns.acquire(namespace).await;
+        let computed = self.computed.clone();
+        let work = self.guests.spawn_blocking(move || {
             let _place = place;
-            work()
+            computed.long(work)
         });
         work.await.map_err(|_| Panicked)
+    }
+
+    /// Begin a step here. Returns whether it is over.
+    pub(super) async fn begin_step<F>(&self, namespace: &Namespace, step: &mut Pin<Box<F>>) -> bool
+    where
+        F: Future<Output = ()>,
+    {
+        self.give_way().await;
+        let begun = Instant::now();
+        let step = std::future::poll_fn(|context| Poll::Ready(self.computed.short(|| step.as_mut().poll(context))));
+        let polled = step.await;
+        self.window.charge(namespace, begun.elapsed());
+        polled.is_ready()
+    }
+
+    /// Go on with a step among the others.
+    pub(super) fn spawn_step<F>(&self, namespace: &Namespace, step: Pin<Box<F>>) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let step = Box::pin(Measured { work: step, computed: self.computed.clone() });
+        self.guests.spawn(Fairly::new(self.processors.clone(), namespace.clone(), step))
     }
 }

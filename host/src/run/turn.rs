@@ -27,7 +27,7 @@ impl Activation {
         let resident = self.runner.residents.take(self.info.run_id).filter(|guest| guest.origin() == Some(origin));
         self.guest = Some(match resident {
             Some(mut guest) => {
-                guest.rejoin(self.end.clone());
+                guest.rejoin(self.tenant.limits.clone(), self.end.clone());
                 guest
             }
             None => self.new_guest().await?,
@@ -42,28 +42,40 @@ impl Activation {
 
     /// A new instance, at the beginning.
     pub(super) async fn new_guest(&mut self) -> Result<Guest, Interruption> {
+        let mut guest = self.instantiate().await?;
+        if self.info.origin.generation > 0 {
+            // What earlier generations show counts as well.
+            guest.run().set_published(self.runner.store.published_sizes(self.info.run_id).await?);
+        }
+        Ok(guest)
+    }
+
+    async fn instantiate(&mut self) -> Result<Guest, Interruption> {
         let clock = self.runner.clock.clone();
         let time: Time = Arc::new(move || clock.now());
         let StepRunner { program, limits, .. } = &*self.step_runner;
         let (limits, end, info) = (limits.clone(), self.end.clone(), self.info.clone());
         let panicked = |panic: Panicked| Interruption::Host(panic.to_string());
-        if !program.takes_long() {
+        let threads = &self.runner.threads;
+        if !program.takes_long() && threads.has_time(&info.namespace) {
             let (limits, end, info, time) = (limits.clone(), end.clone(), info.clone(), time.clone());
-            let made = self.runner.threads.short(|| Guest::new_in_slice(&program.code, limits, end, info, time));
-            if let Some(guest) = made.map_err(panicked)?? {
+            let namespace = &self.info.namespace;
+            let made = threads.short(namespace, || Guest::new_in_slice(&program.code, limits, end, info, time));
+            if let Some(guest) = made.await.map_err(panicked)?? {
                 return Ok(guest);
             }
             program.set_takes_long();
         }
         let code = program.code.clone();
-        let made = self.runner.threads.long(move || Guest::new(&code, limits, end, info, time)).await;
+        let made = threads.long(&self.info.namespace, move || Guest::new(&code, limits, end, info, time)).await;
         Ok(made.map_err(panicked)??)
     }
 
     /// The next part of the history.
     async fn feed_history(&mut self) -> Result<(), Interruption> {
         let first = self.guest().run().next_unread();
-        let events = self.runner.store.history(self.info.run_id, first, HISTORY_CHUNK).await?;
+        let Self { runner, info, .. } = &*self;
+        let events = runner.store.history(&info.namespace, info.run_id, first, HISTORY_CHUNK).await?;
         let is_complete = events.len() < HISTORY_CHUNK as usize;
         self.guest().context().add_recorded(events, is_complete);
         Ok(())
@@ -71,7 +83,8 @@ impl Activation {
 
     /// Call the guest on a thread of its own, if there is something for it; then hand what it did to the writer.
     pub(super) async fn turn(&mut self) -> Result<Turned, Interruption> {
-        if self.guest().is_started() && !self.guest().run().has_news() && self.guest().run().is_live() {
+        let is_at_rest = self.guest().is_started() && !self.guest().has_yielded();
+        if is_at_rest && !self.guest().run().has_news() && self.guest().run().is_live() {
             // It stayed in memory, and nothing has been added to its history.
             return Ok(Turned(Progress::Waiting));
         }
@@ -98,22 +111,25 @@ impl Activation {
         Ok(Turned(progress))
     }
 
-    /// On this thread, if the program is not known to take long. `None`: now it is, and the guest was stopped.
+    /// On this thread, if the program is not known to take long and the namespace has not used more than is fair. `None`: now the
+    /// program is known to, and the guest was stopped.
     async fn call_guest(&mut self) -> Result<Result<Option<Progress>, Stop>, Interruption> {
         let mut guest = self.guest.take().expect("the guest is back from its turn");
         let threads = &self.runner.threads;
-        let returned = if self.step_runner.program.takes_long() {
+        let namespace = &self.info.namespace;
+        let returned = if self.step_runner.program.takes_long() || !threads.has_time(namespace) {
             let (info, input) = (self.info.clone(), self.claimed.input.clone());
-            let turn = threads.long(move || {
+            let turn = threads.long(namespace, move || {
                 let progress = guest.turn(&info, &input).map(Some);
                 (guest, progress)
             });
             turn.await
         } else {
-            threads.short(|| {
+            let turn = threads.short(namespace, || {
                 let progress = guest.turn_in_slice(&self.info, &self.claimed.input);
                 (guest, progress)
-            })
+            });
+            turn.await
         };
         let (guest, progress) = returned.map_err(|panic| Interruption::Host(panic.to_string()))?;
         self.guest = Some(guest);
@@ -129,14 +145,17 @@ impl Activation {
         let live = mem::take(&mut self.guest().run().live);
         let mut guest = self.new_guest().await?;
         guest.run().live = live;
+        guest.run().set_dispatched(self.dispatched);
         self.guest = Some(guest);
         self.feed_history().await
     }
 
     async fn write_effects(&mut self) -> Result<(), Interruption> {
-        let mut records = self.lines();
+        let lines = self.guest().context().log.take();
+        let mut records = self.keep_lines(Source::Workflow(self.info.origin.generation), lines).await?;
         let effects = mem::take(&mut self.guest().run().effects);
-        let Effects { events, cancelled, published, answers, discarded } = effects;
+        let Effects { events, cancelled, published, replaced_bytes, answers, discarded } = effects;
+        self.writer.replaced(replaced_bytes);
         self.has_progressed |= !events.is_empty();
         records.extend(events.into_iter().map(Record::Event));
         records.extend(published.into_iter().map(|(key, value)| Record::Publish(key, value)));
@@ -161,12 +180,6 @@ impl Activation {
             }
         }
         Ok(self.writer.append(records).await?)
-    }
-
-    fn lines(&mut self) -> Vec<Record> {
-        let lines = self.guest().context().log.take();
-        let source = Source::Workflow(self.info.origin.generation);
-        lines.into_iter().map(|line| Record::Log(source, line)).collect()
     }
 
     /// Tell the guest when it next computes.

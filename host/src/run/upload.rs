@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::{Guest, Programs};
-use crate::model::{Digest, HostPattern, Manifest, Name, Namespace};
-use crate::sandbox::{Crash, Rejection};
+use super::{Guest, Programs, Tenant};
+use crate::fair::Busy;
+use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace, Who};
+use crate::sandbox::{CompileError, Crash, Rejection};
 use crate::store::{self, Deployment, Store};
 
 /// A component that was taken in.
@@ -31,33 +33,63 @@ pub enum UploadError {
     /// This host cannot inspect it now.
     #[error("the host could not inspect the component: {0}")]
     Host(String),
+    /// Too many others are inspected.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
-/// Inspect a component and keep it. `name`: instead of the one that it gives itself.
+impl From<CompileError> for UploadError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Rejected(rejection) => Self::Rejected(rejection),
+            CompileError::Host(message) => Self::Host(message),
+        }
+    }
+}
+
+/// Inspect a component and keep it. `name`: instead of the one that it gives itself. `who`: uploads it.
 pub async fn upload(
     store: &Store,
     programs: &Programs,
-    namespace: &Namespace,
+    (namespace, tenant): (&Namespace, &Tenant),
     name: Option<Name>,
-    bytes: Arc<[u8]>,
-    grants: &[HostPattern],
+    bytes: Bytes,
+    grants: &[HttpGrant],
+    who: &Who,
 ) -> Result<Uploaded, UploadError> {
-    let manifest = inspect(programs, bytes.clone()).await?;
+    if tenant.meter.is_full() {
+        return Err(store::Error::StorageFull.into());
+    }
+    let manifest = inspect(programs, (namespace, tenant), bytes.clone()).await?;
     let component = name.unwrap_or_else(|| manifest.name.clone());
-    let deployment = Deployment { namespace, component: &component, bytes: &bytes, manifest: &manifest, grants };
+    let deployment = Deployment { namespace, component: &component, bytes: &bytes, manifest: &manifest, grants, who };
     let (version, is_new) = store.deploy(deployment).await?;
+    programs.forget_grants(namespace, &component).await;
+    if is_new {
+        tenant.meter.add_row(bytes.len());
+    }
     Ok(Uploaded { component, version, is_new, manifest })
 }
 
-/// All stages: size, bytes, validity, compiling, imports, exports, and the manifest (`describe-trapped`, `bad-manifest`).
-async fn inspect(programs: &Programs, bytes: Arc<[u8]>) -> Result<Manifest, UploadError> {
-    let code = programs.compile(Digest::of(&bytes), bytes).await?;
-    let limits = programs.limits();
-    let describe = spawn_blocking(move || Guest::describe(&code, &limits));
-    let described = describe.await.map_err(|panic| UploadError::Host(panic.to_string()))?;
+/// All stages: size, bytes, shape, validity, compiling, imports, exports, and the manifest (`describe-trapped`, `bad-manifest`).
+async fn inspect(
+    programs: &Programs,
+    (namespace, tenant): (&Namespace, &Tenant),
+    bytes: Bytes,
+) -> Result<Manifest, UploadError> {
+    let place = Arc::new(programs.inspection_place(namespace).await?);
+    let code = programs.compile(Digest::of(&bytes), bytes, place.clone()).await?;
+    let limits = tenant.limits.clone();
+    let describe = spawn_blocking(move || {
+        let described = Guest::describe(&code, &limits);
+        drop(place);
+        described
+    });
+    // What a panic says may quote the component.
+    let described = describe.await.map_err(|_panic| UploadError::Host("it panicked over `describe`".to_owned()))?;
     let described = described.map_err(|crash| match crash {
         Crash::Trap(trap) => {
             let message = format!("`describe` crashed: {}", trap.message);

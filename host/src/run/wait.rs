@@ -10,6 +10,7 @@ use super::agenda::Due;
 use super::steps::{AttemptEnd, OpenStep};
 use crate::history::Delivery;
 use crate::model::{CallId, CancelReason, Durability, Failure, Outcome, Payload, Timestamp, code};
+use crate::sandbox::{Crash, Trap};
 use crate::store::{Attempt, Lost, Record, Source, Verdict};
 
 /// What the wait came to.
@@ -35,14 +36,20 @@ impl Activation {
         let mut idle_since = Instant::now();
         let mut looked_at = idle_since;
         loop {
-            self.collect();
+            self.is_held |= self.has_no_room();
+            if !self.is_held {
+                self.collect();
+            } else if !self.is_busy() && self.guest().run().is_quiet() {
+                return Err(Interruption::NoRoom);
+            }
             let unwanted = self.letters.take_unwanted(self.dispatched);
             self.writer.append(unwanted.into_iter().map(Record::Discard).collect()).await?;
             self.commit_next().await?;
             if self.guest().run().has_news() {
                 return Ok(Waited::News);
             }
-            let due = self.next_due();
+            // Times that come while the run is held are for whoever takes it up when there is room.
+            let due = if self.is_held { None } else { self.next_due() };
             let park_at = self.may_park(due).then(|| self.park_at(idle_since));
             let look_at = looked_at + LETTERS_EVERY;
             let release_at = self.writer.is_holding().then(|| idle_since + HELD_FOR);
@@ -98,6 +105,8 @@ impl Activation {
         if self.info.durability == Durability::Output {
             return Ok(());
         }
+        let limits = self.tenant.limits.clone();
+        self.guest().run().check_history(&limits).map_err(|violation| Crash::Trap(Trap::violation(&violation)))?;
         let Some(event) = self.guest().run().record_next() else { return Ok(()) };
         self.writer.commit(vec![Record::Event(event.clone())]).await?;
         self.has_progressed = true;
@@ -115,7 +124,12 @@ impl Activation {
     fn may_park(&self, due: Option<Instant>) -> bool {
         let soon = Instant::now() + self.runner.config.park_after;
         let is_worth_it = due.is_none_or(|due| due > soon) || self.runner.shutdown.is_cancelled();
-        is_worth_it && self.sends.is_empty() && !self.steps.values().any(OpenStep::is_running)
+        is_worth_it && !self.is_busy()
+    }
+
+    /// Whether anything of the run is under way outside its guest.
+    fn is_busy(&self) -> bool {
+        !self.sends.is_empty() || self.steps.values().any(OpenStep::is_running)
     }
 
     fn park_at(&self, idle_since: Instant) -> Instant {
@@ -169,7 +183,7 @@ impl Activation {
     async fn attempt_ended(&mut self, end: AttemptEnd) -> Result<(), Interruption> {
         let AttemptEnd { call, attempt, started_at, heartbeat, result, lines } = end;
         let source = Source::Step(call, attempt);
-        let mut records: Vec<_> = lines.into_iter().map(|line| Record::Log(source, line)).collect();
+        let mut records = self.keep_lines(source, lines).await?;
         // The workflow may have cancelled the call while the attempt was on its way here.
         if let Some(step) = self.steps.get_mut(&call).filter(|step| step.attempt == attempt) {
             step.ended(heartbeat);
@@ -192,8 +206,7 @@ impl Activation {
         let heartbeat = step.as_ref().and_then(|step| step.heartbeat.clone());
         let next_at = step.filter(|_| failure.retryable).and_then(|step| {
             let wait = step.retry.wait(attempt, rand::random())?;
-            step.attempt += 1;
-            step.last_failure = Some(failure.clone());
+            step.failed(failure.clone());
             Some(now.after(wait))
         });
         match next_at {

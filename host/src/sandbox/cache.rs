@@ -5,7 +5,6 @@
 //! another version or for another machine is compiled again. Never shared, never in the database.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,8 @@ use sha2::Sha256;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::engine::compatibility;
+use super::machine_code::deserialize;
 use crate::model::Digest;
 
 /// A folder of compiled components.
@@ -46,30 +47,29 @@ impl CodeCache {
     pub(super) fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let name = name(engine, digest);
         let bytes = fs::read(self.folder.join(&name)).ok()?;
-        let (mac, code) = bytes.split_first_chunk::<MAC_BYTES>()?;
-        if self.mac(&name, code).verify_slice(mac).is_err() {
+        let Some(code) = self.verified(&name, &bytes) else {
             tracing::warn!(component.digest = %digest, "cached machine code is not as this host wrote it: compiled again");
             return None;
-        }
-        #[expect(unsafe_code, reason = "the one way to load machine code")]
-        // SAFETY: the HMAC shows that `Component::serialize` of this host's own process made these bytes, for an engine of
-        // the same configuration, whose hash is part of the name.
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.ok()
+        };
+        deserialize(engine, code).ok()
     }
 
-    /// Keep the machine code of a component.
-    pub(super) fn store(&self, component: &Component, digest: Digest) -> wasmtime::Result<()> {
-        let name = name(component.engine(), digest);
-        let code = component.serialize()?;
-        let mac = self.mac(&name, &code).finalize().into_bytes();
+    /// What is behind the HMAC of a file of this name, if this host wrote it.
+    pub fn verified<'a>(&self, name: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let (mac, code) = bytes.split_first_chunk::<MAC_BYTES>()?;
+        self.mac(name, code).verify_slice(mac).ok().map(|()| code)
+    }
+
+    /// Keep the machine code of a component for an engine.
+    pub(super) fn store(&self, engine: &Engine, digest: Digest, code: &[u8]) -> io::Result<()> {
+        let name = name(engine, digest);
+        let mac = self.mac(&name, code).finalize().into_bytes();
         // Whoever reads it sees it whole or not at all.
         let unfinished = self.folder.join(format!("{name}.{}", std::process::id()));
         let mut file = File::create(&unfinished)?;
         file.write_all(&mac)?;
-        file.write_all(&code)?;
-        fs::rename(&unfinished, self.folder.join(name))?;
-        Ok(())
+        file.write_all(code)?;
+        fs::rename(&unfinished, self.folder.join(name))
     }
 
     fn mac(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
@@ -121,9 +121,7 @@ fn key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 
 /// Of a file: the component, the version of wasmtime, and everything about the engine that the machine code depends on.
 fn name(engine: &Engine, digest: Digest) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{}-{:016x}", digest.hex(), hasher.finish())
+    format!("{}-{:016x}", digest.hex(), compatibility(engine))
 }
 
 #[cfg(test)]
@@ -137,10 +135,10 @@ mod tests {
         let engines = Engines::new(&Limits { workflow_instances: 1, step_instances: 1, ..Limits::default() }).unwrap();
         let bytes = b"\0asm\x0d\0\x01\0";
         let digest = Digest::of(bytes);
-        let component = Component::from_binary(&engines.workflow, bytes).unwrap();
+        let code = engines.workflow.precompile_component(bytes).unwrap();
         let cache = CodeCache::open(&folder).unwrap();
         assert!(cache.load(&engines.workflow, digest).is_none(), "nothing is there yet");
-        cache.store(&component, digest).unwrap();
+        cache.store(&engines.workflow, digest, &code).unwrap();
         let again = CodeCache::open(&folder).unwrap();
         assert!(again.load(&engines.workflow, digest).is_some());
         assert!(again.load(&engines.step, digest).is_none(), "that is another engine");

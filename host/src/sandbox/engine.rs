@@ -1,9 +1,11 @@
 //! The two engines.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Strategy,
+    WasmBacktraceDetails, WasmFeatures,
 };
 
 use super::{Limits, ticker};
@@ -44,18 +46,40 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 impl Engines {
     /// Build both, and start the thread that makes their guests look at the time.
     pub fn new(limits: &Limits) -> Result<Self> {
-        let mut workflow = config(limits);
-        workflow
-            .cranelift_nan_canonicalization(true)
-            .relaxed_simd_deterministic(true)
-            .concurrency_support(false)
-            .allocation_strategy(pool(limits, limits.workflow_instances, 1));
-        let mut step = config(limits);
-        step.async_stack_zeroing(true).allocation_strategy(pool(limits, limits.step_instances, limits.step_instances));
+        let (mut workflow, mut step) = (workflow_config(limits), step_config(limits));
+        workflow.allocation_strategy(pool(limits, limits.workflow_instances, 1));
+        step.allocation_strategy(pool(limits, limits.step_instances, limits.step_instances));
         let engines = Self { workflow: Engine::new(&workflow)?, step: Engine::new(&step)? };
         ticker::add([engines.workflow.weak(), engines.step.weak()]);
         Ok(engines)
     }
+
+    /// Those of a process that only compiles: what it makes fits the engines of a host ([`compatibility`]),
+    /// and nothing is reserved for instances.
+    pub(super) fn of_compiler() -> Result<Self> {
+        let limits = Limits::default();
+        Ok(Self { workflow: Engine::new(&workflow_config(&limits))?, step: Engine::new(&step_config(&limits))? })
+    }
+}
+
+/// Everything that machine code for an engine depends on, in one number: the version of wasmtime, the machine, and the
+/// configuration, but for how instances are allocated and what they may use.
+pub(super) fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn workflow_config(limits: &Limits) -> Config {
+    let mut config = config(limits);
+    config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true).concurrency_support(false);
+    config
+}
+
+fn step_config(limits: &Limits) -> Config {
+    let mut config = config(limits);
+    config.async_stack_zeroing(true);
+    config
 }
 
 fn config(limits: &Limits) -> Config {
@@ -67,6 +91,8 @@ fn config(limits: &Limits) -> Config {
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
+        // Else an environment variable decides, and debug information of the guest is read in the host.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Slots of 4 GiB need no bounds checks; they take address space, not memory.
         .memory_reservation(4 << 30)
         .wasm_backtrace_max_frames(NonZeroUsize::new(20));
@@ -84,12 +110,12 @@ fn pool(limits: &Limits, instances: u32, stacks: u32) -> InstanceAllocationStrat
         .total_stacks(stacks)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        .max_core_instances_per_component(count(limits.instances))
-        .max_memories_per_component(count(limits.memories))
-        .max_tables_per_component(count(limits.tables))
-        .max_tables_per_module(count(limits.tables))
-        .table_elements(limits.table_elements)
-        .max_memory_size(limits.memory_bytes)
+        .max_core_instances_per_component(count(limits.guest.instances))
+        .max_memories_per_component(count(limits.guest.memories))
+        .max_tables_per_component(count(limits.guest.tables))
+        .max_tables_per_module(count(limits.guest.tables))
+        .table_elements(limits.guest.table_elements)
+        .max_memory_size(limits.guest.memory_bytes)
         // A slot is used again and again by the same component: what it wrote is written over with what it began with,
         // instead of being unmapped, and faulted in again by the next instance.
         .pagemap_scan(Enabled::Auto)
@@ -97,4 +123,20 @@ fn pool(limits: &Limits, instances: u32, stacks: u32) -> InstanceAllocationStrat
         .table_keep_resident(KEPT_BYTES)
         .async_stack_keep_resident(KEPT_STACK_BYTES);
     InstanceAllocationStrategy::Pooling(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::GuestLimits;
+
+    #[test]
+    fn what_a_compiler_makes_fits_the_engines_of_a_host() {
+        let guest = GuestLimits { memory_bytes: 1 << 20, ..GuestLimits::default() };
+        let limits = Limits { workflow_instances: 1, step_instances: 1, guest, ..Limits::default() };
+        let (host, compiler) = (Engines::new(&limits).unwrap(), Engines::of_compiler().unwrap());
+        assert_eq!(compatibility(&host.workflow), compatibility(&compiler.workflow));
+        assert_eq!(compatibility(&host.step), compatibility(&compiler.step));
+        assert_ne!(compatibility(&host.workflow), compatibility(&host.step));
+    }
 }

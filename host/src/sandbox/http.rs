@@ -4,10 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::Request;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::send::{Sent, send};
-use crate::model::HostPattern;
+use super::Allowance;
+use super::body::patient;
+use super::refusal::Problem;
+use super::send::{Sent, prepare, send};
 
 /// What must be so before the first byte leaves the host: everything that led to the step is committed, and this host
 /// still has the right to its runs.
@@ -33,44 +37,50 @@ pub struct Http {
 }
 
 /// Sends what may be sent.
-pub struct Hooks {
-    asked: Arc<[HostPattern]>,
-    granted: Arc<[HostPattern]>,
-    gate: Arc<dyn Gate>,
-}
+pub struct Hooks(Arc<Allowance>);
 
 impl Http {
-    /// For a step that asks for the hosts `asked` of a component that was granted `granted`.
-    pub fn new(asked: Arc<[HostPattern]>, granted: Arc<[HostPattern]>, gate: Arc<dyn Gate>) -> Self {
-        Self { ctx: WasiHttpCtx::new(), hooks: Hooks { asked, granted, gate } }
-    }
-}
-
-impl Hooks {
-    fn allows(&self, uri: &http::Uri) -> bool {
-        let Some(host) = uri.host() else { return false };
-        let port_of_scheme = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 };
-        let port = uri.port_u16().unwrap_or(port_of_scheme);
-        let any = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.matches(host, port, port_of_scheme));
-        any(&self.asked) && any(&self.granted)
+    /// For an attempt.
+    pub fn new(allowance: Arc<Allowance>) -> Self {
+        Self { ctx: WasiHttpCtx::new(), hooks: Hooks(allowance) }
     }
 }
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
-        let allowed = self.allows(request.uri());
-        let gate = self.gate.clone();
+        let (allowance, mut request) = (self.0.clone(), request.map(patient));
+        let checked = allowance.check(&mut request);
         Box::new(async move {
-            if !allowed {
-                return Err(Error::HttpRequestDenied);
+            let told = |problem| match problem {
+                Problem::Refused(refusal) => allowance.refuse(refusal),
+                Problem::Failed(error) => error,
+            };
+            let prepared = match checked {
+                Ok(target) => prepare(&allowance, &target, request.headers(), options).await,
+                Err(refusal) => Err(refusal.into()),
+            };
+            match prepared {
+                Ok(ready) => send(ready, request, options, allowance.clone()).await.map_err(told),
+                Err(problem) => Err(told(problem)),
             }
-            gate.pass().await.map_err(|closed| Error::InternalError(Some(closed.to_string())))?;
-            send(request, options, gate).await
         })
+    }
+
+    // The library would write these to the host's log; they are the guest's, and it hears of them.
+    fn p2_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode {
+        ErrorCode::HttpProtocolError
+    }
+
+    fn p2_error_from_connect(&mut self, _error: &std::io::Error) -> ErrorCode {
+        ErrorCode::ConnectionRefused
+    }
+
+    fn p2_error_from_tls(&mut self, _error: &std::io::Error) -> ErrorCode {
+        ErrorCode::TlsProtocolError
     }
 }

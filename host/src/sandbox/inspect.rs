@@ -2,6 +2,7 @@
 
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
+use super::structure::check_structure;
 use super::{Limits, engine};
 
 /// Why a component is not accepted. Each stage of the inspection has its own code.
@@ -18,11 +19,22 @@ impl Rejection {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// Not valid, and where.
+    pub(super) fn invalid(offset: usize, message: &str) -> Self {
+        Self::new("invalid-component", format!("at byte {offset:#x}: {message}"))
+    }
 }
 
-/// Stages 1 to 3: not too large (`component-too-large`), bytes that are a component (`not-wasm`, `not-a-component`), valid
-/// with the features that are allowed (`invalid-component`). Compiling, linking and the manifest come later.
+/// All stages before compiling: those of [`look_over`], then those of [`validate`].
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
+    look_over(bytes, limits)?;
+    validate(bytes)
+}
+
+/// Stages 1 to 3, which cost no more than reading the bytes once: not too large (`component-too-large`), bytes that are a
+/// component (`not-wasm`, `not-a-component`), of a shape that can be dealt with (`component-too-complex`).
+pub(super) fn look_over(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
     if bytes.len() > limits.component_bytes {
         let (length, most) = (bytes.len(), limits.component_bytes);
         return Err(Rejection::new("component-too-large", format!("it has {length} bytes, and {most} are the most")));
@@ -40,10 +52,14 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
             return Err(Rejection::new("not-wasm", message));
         }
     }
-    Validator::new_with_features(engine::FEATURES).validate_all(bytes).map(|_types| ()).map_err(|error| {
-        let message = format!("at byte {:#x}: {}", error.offset(), error.message());
-        Rejection::new("invalid-component", message)
-    })
+    check_structure(bytes, limits)
+}
+
+/// Stage 4: valid, with the features that are allowed (`invalid-component`). Takes longer than its bytes let one expect; what
+/// was not looked over can make it overflow its stack.
+pub(super) fn validate(bytes: &[u8]) -> Result<(), Rejection> {
+    let validated = Validator::new_with_features(engine::FEATURES).validate_all(bytes);
+    validated.map(|_types| ()).map_err(|error| Rejection::invalid(error.offset(), error.message()))
 }
 
 #[cfg(test)]

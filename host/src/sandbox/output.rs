@@ -10,8 +10,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use super::Limits;
-use crate::model::{Level, LogLine};
+use crate::model::{GuestLimits, Level, LogLine};
 
 /// Collects the lines of one source (a run, or an attempt of a step), numbered and bounded. Shared by its clones.
 #[derive(Clone, Debug)]
@@ -21,7 +20,11 @@ pub struct LogBuffer(Arc<Mutex<Lines>>);
 struct Lines {
     line_bytes_max: usize,
     lines_max: u32,
+    /// What is left of the bytes of all lines together.
+    bytes_left: usize,
     next: u32,
+    /// The last line was written, which says that it is the last.
+    is_full: bool,
     /// While a workflow replays, its lines are counted and not kept: they were kept the first time.
     muted: bool,
     kept: Vec<LogLine>,
@@ -30,9 +33,17 @@ struct Lines {
 
 impl LogBuffer {
     /// Empty.
-    pub fn new(limits: &Limits) -> Self {
-        let (line_bytes_max, lines_max) = (limits.log_line_bytes, limits.log_lines);
-        let lines = Lines { line_bytes_max, lines_max, next: 0, muted: false, kept: Vec::new(), last_error: None };
+    pub fn new(limits: &GuestLimits) -> Self {
+        let lines = Lines {
+            line_bytes_max: limits.log_line_bytes,
+            lines_max: limits.log_lines,
+            bytes_left: limits.log_bytes,
+            next: 0,
+            is_full: false,
+            muted: false,
+            kept: Vec::new(),
+            last_error: None,
+        };
         Self(Arc::new(Mutex::new(lines)))
     }
 
@@ -64,24 +75,31 @@ impl LogBuffer {
 
 impl Lines {
     fn write(&mut self, level: Level, message: &str) {
-        let number = self.next;
-        if number > self.lines_max {
+        let mut line = (level, cut(message, self.line_bytes_max));
+        if level == Level::Error {
+            self.last_error = Some(line.1.to_owned());
+        }
+        if self.is_full {
             return;
         }
+        let number = self.next;
         self.next += 1;
-        let (level, message) = if number == self.lines_max {
-            (Level::Warn, "the log is full: the lines after this one are not kept")
+        // The same lines are the last on every replay.
+        self.is_full = number == self.lines_max || line.1.len() > self.bytes_left;
+        if self.is_full {
+            line = (Level::Warn, FULL);
         } else {
-            (level, cut(message, self.line_bytes_max))
-        };
-        if level == Level::Error {
-            self.last_error = Some(message.to_owned());
+            self.bytes_left -= line.1.len();
         }
         if !self.muted {
-            self.kept.push(LogLine { number, level, message: message.to_owned() });
+            let (level, message) = (line.0, line.1.to_owned());
+            self.kept.push(LogLine { number, level, message });
         }
     }
 }
+
+/// The last line of a log that is full.
+const FULL: &str = "the log is full: the lines after this one are not kept";
 
 /// The longest beginning that fits and ends between two characters.
 fn cut(text: &str, bytes_max: usize) -> &str {
@@ -190,7 +208,12 @@ mod tests {
     use super::*;
 
     fn buffer(lines_max: u32) -> LogBuffer {
-        LogBuffer::new(&Limits { log_line_bytes: 8, log_lines: lines_max, ..Limits::default() })
+        LogBuffer::new(&GuestLimits {
+            log_line_bytes: 8,
+            log_lines: lines_max,
+            log_bytes: 40,
+            ..GuestLimits::default()
+        })
     }
 
     #[test]
@@ -205,6 +228,16 @@ mod tests {
         assert_eq!(lines[2].0, 2);
         assert!(lines[2].1.contains("full"));
         assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn the_bytes_of_all_lines_are_bounded_and_the_last_error_is_known_all_the_same() {
+        let buffer = buffer(100);
+        (0..10).for_each(|_| buffer.write(Level::Info, "12345678"));
+        buffer.write(Level::Error, "a panic");
+        let lines = buffer.take();
+        assert_eq!((lines.len(), &*lines[4].message, &*lines[5].message), (6, "12345678", FULL));
+        assert_eq!(buffer.last_error().as_deref(), Some("a panic"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a guest stopped without a result.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::ResourceTableError;
@@ -86,10 +86,22 @@ fn explain(error: &wasmtime::Error) -> Option<(&'static str, String, bool)> {
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return Some(("guest-exit", format!("the guest called exit({}); it should return", exit.0), true));
     }
+    // The machine: no memory to map, no stack to be had.
+    if error.downcast_ref::<io::Error>().is_some() || error.downcast_ref::<rustix::io::Errno>().is_some() {
+        return None;
+    }
     let text = error.root_cause().to_string();
     // These have no type of their own in wasmtime.
     let hostcall = text.contains("too much data") || text.contains("hostcall fuel") || text.contains("fuel allocated");
-    hostcall.then(|| ("hostcall-exceeded", format!("the guest handed too much to one call of the host: {text}"), true))
+    if hostcall {
+        return Some(("hostcall-exceeded", format!("the guest handed too much to one call of the host: {text}"), true));
+    }
+    if text.contains("count too high") {
+        return Some(("instance-too-large", format!("the guest has more parts than it may: {text}"), true));
+    }
+    // Nor has what a guest hands over that is no value of its type: a text that is no UTF-8, a pointer to nowhere, a case that
+    // there is not. The host has no part in it: tried again, it would be the same, for ever.
+    Some(("guest-trap", format!("what the guest handed over is no value: {text}"), true))
 }
 
 /// The code of the one violation that depends on the time.

@@ -13,8 +13,8 @@ use wasmtime_wasi_http::{WasiHttpView, p2};
 
 use super::output::Output;
 use super::streams::{AtOnce, HasStreams, blocked};
-use super::{Limits, LogBuffer, RunClock, Stream};
-use crate::model::{Level, Seed};
+use super::{LogBuffer, RunClock, Stream};
+use crate::model::{GuestLimits, Level, Seed};
 
 /// What a workflow instance keeps for WASI: everything in it follows from the run.
 pub struct WorkflowWasi {
@@ -26,7 +26,7 @@ pub struct WorkflowWasi {
 
 impl WorkflowWasi {
     /// For a run with this clock and seed, whose output is its log.
-    pub fn new(limits: &Limits, clock: &RunClock, seed: Seed, log: &LogBuffer) -> Self {
+    pub fn new(limits: &GuestLimits, clock: &RunClock, seed: Seed, log: &LogBuffer) -> Self {
         let mut builder = builder(limits, log);
         // The first 16 bytes are for the keys of hash maps, the rest for whoever asks.
         let mut insecure = Stream::Insecure.of(seed);
@@ -52,13 +52,13 @@ pub struct StepWasi {
 
 impl StepWasi {
     /// For an attempt whose output is its log.
-    pub fn new(limits: &Limits, log: &LogBuffer) -> Self {
+    pub fn new(limits: &GuestLimits, log: &LogBuffer) -> Self {
         Self { ctx: builder(limits, log).build(), table: table(limits) }
     }
 }
 
 /// No arguments, no environment, no files, no sockets.
-fn builder(limits: &Limits, log: &LogBuffer) -> WasiCtxBuilder {
+fn builder(limits: &GuestLimits, log: &LogBuffer) -> WasiCtxBuilder {
     let mut builder = WasiCtx::builder();
     builder
         .stdout(Output::new(log.clone(), Level::Info))
@@ -67,7 +67,7 @@ fn builder(limits: &Limits, log: &LogBuffer) -> WasiCtxBuilder {
     builder
 }
 
-fn table(limits: &Limits) -> ResourceTable {
+fn table(limits: &GuestLimits) -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.resources);
     table

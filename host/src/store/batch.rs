@@ -270,6 +270,7 @@ impl Start {
         let Self { info, input, idempotency_key } = self;
         RunSummary {
             run_id: info.run_id,
+            namespace: info.namespace.to_string(),
             workflow: info.workflow.to_string(),
             component: info.component.to_string(),
             version: info.version,

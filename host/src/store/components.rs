@@ -1,7 +1,7 @@
 //! Components and their versions.
 
 use super::{Error, Result, Store};
-use crate::model::{Digest, HostPattern, Manifest, Name, Namespace};
+use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace, Who};
 
 /// An upload that passed the inspection.
 #[derive(Debug)]
@@ -14,8 +14,10 @@ pub struct Deployment<'a> {
     pub bytes: &'a [u8],
     /// What it says that it holds.
     pub manifest: &'a Manifest,
-    /// Hosts that the operator lets its steps reach.
-    pub grants: &'a [HostPattern],
+    /// What the operator lets its steps send, beside what was granted before.
+    pub grants: &'a [HttpGrant],
+    /// Who uploads it.
+    pub who: &'a Who,
 }
 
 /// A version of a component, with all that is needed to run it.
@@ -32,22 +34,27 @@ pub struct Version {
 impl Store {
     /// Keep an upload. Returns its version, and whether it is a new one.
     pub async fn deploy(&self, deployment: Deployment<'_>) -> Result<(u32, bool)> {
-        let Deployment { namespace, component, bytes, manifest, grants } = deployment;
+        let Deployment { namespace, component, bytes, manifest, grants, who } = deployment;
         let encoded =
             serde_json::to_vec(manifest).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
         let workflows: Vec<_> = manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect();
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
-        let (version, created): (i32, bool) =
-            sqlx::query_as("SELECT version, created FROM deploy($1, $2, $3, $4, $5, $6, $7)")
-                .bind(&**namespace)
-                .bind(&**component)
-                .bind(&Digest::of(bytes).0[..])
-                .bind(bytes)
-                .bind(encoded)
-                .bind(workflows)
-                .bind(grants)
-                .fetch_one(&self.pool)
-                .await?;
+        // One statement, one transaction: the upload and its entry in the audit log.
+        let (version, created, _): (i32, bool, i64) = sqlx::query_as(
+            "SELECT d.version, d.created, audit($1, $8, 'component.deploy', $2, jsonb_build_object('version', d.version, \
+             'is_new', d.created, 'digest', encode($3::bytea, 'hex'), 'grants', $7::text[])::text) \
+             FROM deploy($1, $2, $3, $4, $5, $6, $7) d",
+        )
+        .bind(&**namespace)
+        .bind(&**component)
+        .bind(&Digest::of(bytes).0[..])
+        .bind(bytes)
+        .bind(encoded)
+        .bind(workflows)
+        .bind(grants)
+        .bind(who.to_string())
+        .fetch_one(&self.pool)
+        .await?;
         Ok((version.unsigned_abs(), created))
     }
 
@@ -80,18 +87,5 @@ impl Store {
         let digest = Digest(digest.try_into().map_err(|_| corrupt("digest"))?);
         let manifest = serde_json::from_slice(&manifest).map_err(|_| corrupt("manifest"))?;
         Ok(Some(Version { digest, bytes, manifest }))
-    }
-
-    /// The hosts that a component's steps may reach if they ask for them.
-    pub async fn grants(&self, namespace: &Namespace, component: &Name) -> Result<Vec<HostPattern>> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT http_host FROM grants WHERE namespace = $1 AND component = $2 ORDER BY http_host",
-        )
-        .bind(&**namespace)
-        .bind(&**component)
-        .fetch_all(&self.pool)
-        .await?;
-        // Each was a pattern when it was granted.
-        Ok(rows.iter().filter_map(|host| host.parse().ok()).collect())
     }
 }

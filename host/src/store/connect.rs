@@ -1,11 +1,13 @@
 //! Reaching the database, and bringing its schema up to date.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio_rustls::rustls;
 
 use super::Store;
 
@@ -25,6 +27,14 @@ pub enum ConnectError {
     /// The server.
     #[error("the database cannot be reached: {0}")]
     Unreachable(sqlx::Error),
+    /// Whoever answers, or anybody on the way, could read and change everything.
+    #[error(
+        "the connection to the database is not safe: {0}. A database that is not on this machine has to speak TLS and to show \
+         that it is the one that was asked for. If its certificate is of an authority of your own, put \
+         `sslrootcert=/path/to/ca.pem` into the URL, and there the name that the certificate is for. To do without, say so in \
+         the URL: `sslmode=require` encrypts, and trusts whoever answers; `sslmode=disable` does not even encrypt"
+    )]
+    NotSafe(sqlx::Error),
     /// It may lose what it confirmed.
     #[error("the database runs with {0}: a commit could be lost in a crash, which Windlass promises never happens")]
     NotDurable(String),
@@ -43,20 +53,19 @@ impl Store {
         if !plain || schema.len() > 63 || !schema.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Err(ConnectError::Schema(schema.to_owned()));
         }
-        let options =
-            PgConnectOptions::from_str(url).map_err(ConnectError::Url)?.application_name("windlass").options([
-                ("search_path", schema),
-                // A session that hangs in a transaction holds locks; none of ours should, ever.
-                ("idle_in_transaction_session_timeout", "10s"),
-                ("statement_timeout", "60s"),
-                // Every statement of ours finds its rows by key, however many rows there are and whatever the statistics
-                // say, which come late where tables grow by thousands of rows a second; and it is planned once.
-                ("plan_cache_mode", "force_generic_plan"),
-                ("enable_seqscan", "off"),
-                // It would be tempted by the price of what is off.
-                ("jit", "off"),
-            ]);
-        let mut connection = PgConnection::connect_with(&options).await.map_err(ConnectError::Unreachable)?;
+        let options = connect_options(url)?.application_name("windlass").options([
+            ("search_path", schema),
+            // A session that hangs in a transaction holds locks; none of ours should, ever.
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("statement_timeout", "60s"),
+            // Every statement of ours finds its rows by key, however many rows there are and whatever the statistics
+            // say, which come late where tables grow by thousands of rows a second; and it is planned once.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            // It would be tempted by the price of what is off.
+            ("jit", "off"),
+        ]);
+        let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;
         check_durability(&mut connection).await?;
         let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
         // Two hosts may start at once, and `IF NOT EXISTS` does not wait for the other.
@@ -102,6 +111,42 @@ impl Store {
     }
 }
 
+/// How a database is reached: over TLS that shows who answers, unless that is this machine, or the URL or `PGSSLMODE` says
+/// otherwise.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mut keys = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(key, _)| key));
+    let is_said = keys.any(|key| ["sslmode", "ssl-mode"].contains(&key)) || std::env::var_os("PGSSLMODE").is_some();
+    Ok(match options.get_ssl_mode() {
+        PgSslMode::VerifyFull | PgSslMode::VerifyCa => options,
+        _ if is_said && is_here(&options) => options,
+        mode if is_said => {
+            tracing::warn!(sslmode = ?mode, "whoever is between this host and its database could read and change everything");
+            options
+        }
+        _ if is_here(&options) => options.ssl_mode(PgSslMode::Disable),
+        _ => options.ssl_mode(PgSslMode::VerifyFull),
+    })
+}
+
+/// Whether what is sent to the database stays on this machine.
+fn is_here(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || is_loopback
+}
+
+/// The first connection says best what is wrong.
+fn unreachable(error: sqlx::Error) -> ConnectError {
+    let is_tls = match &error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
+    };
+    if is_tls { ConnectError::NotSafe(error) } else { ConnectError::Unreachable(error) }
+}
+
 async fn check_durability(connection: &mut PgConnection) -> Result<(), ConnectError> {
     let settings: (String, String) =
         sqlx::query_as("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
@@ -112,5 +157,38 @@ async fn check_durability(connection: &mut PgConnection) -> Result<(), ConnectEr
         (fsync, _) if fsync != "on" => Err(ConnectError::NotDurable(format!("fsync = {fsync}"))),
         (_, commit) if commit == "off" => Err(ConnectError::NotDurable(format!("synchronous_commit = {commit}"))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> String {
+        format!("{:?}", connect_options(url).unwrap().get_ssl_mode())
+    }
+
+    #[test]
+    fn a_database_elsewhere_has_to_show_who_it_is_unless_the_url_says_otherwise() {
+        for elsewhere in ["db.example.com", "10.0.0.7", "[fd00::7]", "localhost.example.com", "0.0.0.0"] {
+            let url = format!("postgres://windlass@{elsewhere}/windlass");
+            assert_eq!(mode(&url), "VerifyFull", "{url}");
+            assert_eq!(mode(&format!("{url}?sslrootcert=/etc/ca.pem")), "VerifyFull", "{url}");
+            assert_eq!(mode(&format!("{url}?sslmode=require")), "Require", "{url}");
+            assert_eq!(mode(&format!("{url}?application_name=a&sslmode=disable")), "Disable", "{url}");
+        }
+        // What is in another parameter says nothing.
+        assert_eq!(mode("postgres://windlass@db.example.com/windlass?application_name=sslmode"), "VerifyFull");
+        assert_eq!(mode("postgres://localhost/windlass?host=db.example.com"), "VerifyFull");
+    }
+
+    #[test]
+    fn a_database_on_this_machine_is_reached_as_ever() {
+        for here in
+            ["postgres://127.0.0.1/a", "postgres://localhost/a", "postgres://[::1]/a", "postgres:///a?host=/run/pg"]
+        {
+            assert_eq!(mode(here), "Disable", "{here}");
+        }
+        assert_eq!(mode("postgres://localhost/a?sslmode=verify-full"), "VerifyFull");
     }
 }

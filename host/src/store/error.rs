@@ -21,8 +21,8 @@ pub enum Error {
     #[error("the run has ended: it is {}", .0.as_str())]
     RunEnded(RunState),
     /// `WL005`
-    #[error("the run's inbox is full: it holds signals that the workflow has not asked for")]
-    InboxFull,
+    #[error("the run's inbox is full of what the workflow has not asked for: {0}")]
+    InboxFull(String),
     /// `WL006`
     #[error("there is no such namespace")]
     NoSuchNamespace,
@@ -35,6 +35,9 @@ pub enum Error {
     /// `WL009`
     #[error("somebody else has just started one of these runs")]
     StartedMeanwhile,
+    /// The namespace keeps as much as it may: nothing was written.
+    #[error("the namespace keeps as many bytes as it may (`storage_bytes`): ask the operator for more")]
+    StorageFull,
     /// The database cannot be reached or is busy: the same again later may work.
     #[error("the database is not available: {0}")]
     Unavailable(sqlx::Error),
@@ -47,6 +50,11 @@ impl Error {
     /// Whether the same again later may work.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// The same, for another who waited for the same answer: the database could not give it.
+    pub fn again(&self) -> Self {
+        Self::Unavailable(sqlx::Error::Protocol(self.to_string()))
     }
 }
 
@@ -75,7 +83,7 @@ impl From<sqlx::Error> for Error {
                 "3" => RunState::Cancelled,
                 _ => RunState::Quarantined,
             }),
-            "WL005" => Self::InboxFull,
+            "WL005" => Self::InboxFull(detail().to_owned()),
             "WL006" => Self::NoSuchNamespace,
             "WL007" => Self::WorkflowTaken(database.message().to_owned()),
             "WL008" => Self::UpdateConflict,

@@ -1,5 +1,6 @@
 //! Reading what runs have left.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +12,8 @@ use super::batch::{
 };
 use super::{Error, Result, Source, Store};
 use crate::model::{
-    Ask, Call, CallId, CancelReason, ChildOptions, Event, EventKind, Failure, Level, Name, Outcome, Payload, RunId,
-    StepOptions, Timestamp,
+    Ask, Call, CallId, CancelReason, ChildOptions, Event, EventKind, Failure, Level, Name, Namespace, Outcome, Payload,
+    RunId, StepOptions, Timestamp,
 };
 
 /// An attempt of a step that is worth a row: it failed, has been running for long, or has reported something.
@@ -62,61 +63,159 @@ pub struct Published {
     pub at: Timestamp,
 }
 
+// Each asks for the run's namespace itself, and trusts nobody who has looked before: a run of another tenant has left nothing. The
+// database looks once for a statement, at a row that it has just had.
 impl Store {
     /// Up to `limit` events of a run, from number `first` on.
-    pub async fn history(&self, run_id: RunId, first: u32, limit: u32) -> Result<Vec<Event>> {
+    pub async fn history(&self, namespace: &Namespace, run_id: RunId, first: u32, limit: u32) -> Result<Vec<Event>> {
         let rows = sqlx::query(
             "SELECT seq, kind, call, name, input, attempt, failed, outcome, asked_at, at FROM events \
-             WHERE shard = $1 AND run_id = $2 AND seq >= $3 ORDER BY seq LIMIT $4",
+             WHERE shard = $1 AND run_id = $2 AND seq >= $3 \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $5) \
+             ORDER BY seq LIMIT $4",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(int(first))
         .bind(int(limit))
+        .bind(&**namespace)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(event).collect()
     }
 
-    /// The attempts that left a row, of these calls or of all.
-    pub async fn attempts(&self, run_id: RunId, calls: Option<&[CallId]>) -> Result<Vec<Attempt>> {
-        let calls: Option<Vec<i32>> = calls.map(|calls| calls.iter().map(|call| int(*call)).collect());
+    /// The same, but only as many as it takes to have so many `bytes`, as one event may have two megabytes; and the number of the
+    /// next event, if there is one.
+    pub async fn history_page(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        first: u32,
+        limit: u32,
+        bytes: u32,
+    ) -> Result<(Vec<Event>, Option<u32>)> {
+        let rows = sqlx::query(
+            "SELECT seq, kind, call, name, input, attempt, failed, outcome, asked_at, at, found FROM ( \
+                 SELECT *, count(*) OVER () AS found, \
+                     sum(coalesce(octet_length(input), 0) + coalesce(octet_length(outcome), 0)) OVER ( \
+                         ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+                 FROM (SELECT * FROM events WHERE shard = $1 AND run_id = $2 AND seq >= $3 \
+                       AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $6) \
+                       ORDER BY seq LIMIT $4 + 1) rest \
+             ) page WHERE coalesce(before, 0) < $5 ORDER BY seq LIMIT $4",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .bind(int(first))
+        .bind(i64::from(limit))
+        .bind(i64::from(bytes))
+        .bind(&**namespace)
+        .fetch_all(&self.pool)
+        .await?;
+        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
+        let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
+        let next = events.last().filter(|_| (events.len() as i64) < found).map(|event| event.seq + 1);
+        Ok((events, next))
+    }
+
+    /// The attempts that left a row: the first thousand.
+    pub async fn attempts(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Attempt>> {
         let rows = sqlx::query(
             "SELECT call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
-             WHERE shard = $1 AND run_id = $2 AND ($3::integer[] IS NULL OR call = ANY ($3)) ORDER BY call, attempt",
+             WHERE shard = $1 AND run_id = $2 \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) \
+             ORDER BY call, attempt LIMIT 1000",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .bind(&**namespace)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(attempt).collect()
+    }
+
+    /// The last of the attempts that left a row, of each of these calls.
+    pub async fn last_attempts(&self, namespace: &Namespace, run_id: RunId, calls: &[CallId]) -> Result<Vec<Attempt>> {
+        let calls: Vec<i32> = calls.iter().map(|call| int(*call)).collect();
+        let rows = sqlx::query(
+            "SELECT DISTINCT ON (call) call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
+             WHERE shard = $1 AND run_id = $2 AND call = ANY ($3) \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $4) \
+             ORDER BY call, attempt DESC",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(calls)
+        .bind(&**namespace)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(attempt).collect()
     }
 
     /// The lines of a run that matter at least so much, oldest first: up to `limit`, after the one with the id `after`.
-    pub async fn logs(&self, run_id: RunId, after: i64, level: Level, limit: u32) -> Result<Vec<LogRow>> {
+    pub async fn logs(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        after: i64,
+        level: Level,
+        limit: u32,
+    ) -> Result<Vec<LogRow>> {
         let rows = sqlx::query(
             "SELECT id, source, attempt, number, level, message, at FROM logs \
-             WHERE shard = $1 AND run_id = $2 AND id > $3 AND level >= $4 ORDER BY id LIMIT $5",
+             WHERE shard = $1 AND run_id = $2 AND id > $3 AND level >= $4 \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $6) \
+             ORDER BY id LIMIT $5",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(after)
         .bind(level_code(level))
         .bind(int(limit))
+        .bind(&**namespace)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(log_row).collect()
     }
 
-    /// What a run shows of itself.
-    pub async fn published(&self, run_id: RunId) -> Result<Vec<Published>> {
-        let rows: Vec<(String, Vec<u8>, DateTime<Utc>)> =
-            sqlx::query_as("SELECT key, value, at FROM published WHERE shard = $1 AND run_id = $2 ORDER BY key")
+    /// Bytes of all lines of a run.
+    pub async fn log_bytes(&self, run_id: RunId) -> Result<usize> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(octet_length(message)), 0)::bigint FROM logs WHERE shard = $1 AND run_id = $2",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    }
+
+    /// The keys under which a run shows something, with the length of each value.
+    pub async fn published_sizes(&self, run_id: RunId) -> Result<BTreeMap<Name, usize>> {
+        let rows: Vec<(String, i32)> =
+            sqlx::query_as("SELECT key, octet_length(value) FROM published WHERE shard = $1 AND run_id = $2")
                 .bind(run_id.shard())
                 .bind(run_id.0)
                 .fetch_all(&self.pool)
                 .await?;
+        let size = |(key, length): (String, i32)| {
+            let key = Name::new(&key).map_err(|_| corrupt("a key"))?;
+            Ok((key, usize::try_from(length).unwrap_or(0)))
+        };
+        rows.into_iter().map(size).collect()
+    }
+
+    /// What a run shows of itself.
+    pub async fn published(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Published>> {
+        let rows: Vec<(String, Vec<u8>, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT key, value, at FROM published WHERE shard = $1 AND run_id = $2 \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) ORDER BY key",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .bind(&**namespace)
+        .fetch_all(&self.pool)
+        .await?;
         let published = |(key, value, at): (_, Vec<u8>, DateTime<Utc>)| Published {
             key,
             value: Payload::stored(value),

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::batch::int;
 use super::{Error, Lease, Result, Store};
-use crate::model::{CallId, CancelReason, Failure, HostId, Name, Namespace, Outcome, Payload, RunId, Timestamp};
+use crate::model::{
+    CallId, CancelReason, Failure, GuestLimits, HostId, Name, Namespace, Outcome, Payload, RunId, Timestamp, Who,
+};
 
 /// Something that came and was not delivered yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +57,29 @@ pub struct Sent {
     pub owner: Option<HostId>,
 }
 
-/// Letters that may wait in the inbox of a run.
-pub(super) const INBOX_MAX: u32 = 10_000;
+/// Bytes of the letters that are read at a time, but for the last one: a thousand children may have ended at once.
+const LETTERS_BYTES_MAX: i64 = 16 << 20;
+
+/// How much may wait in the inbox of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct InboxMax {
+    /// Signals and updates.
+    pub letters: u32,
+    /// Bytes of what they carry.
+    pub bytes: usize,
+}
+
+impl From<&GuestLimits> for InboxMax {
+    fn from(limits: &GuestLimits) -> Self {
+        Self { letters: limits.inbox_letters, bytes: limits.inbox_bytes }
+    }
+}
+
+impl InboxMax {
+    pub(super) fn bytes_column(self) -> i64 {
+        i64::try_from(self.bytes).unwrap_or(i64::MAX)
+    }
+}
 
 impl Store {
     /// Send a signal. The same id is accepted once.
@@ -67,28 +90,34 @@ impl Store {
         name: &Name,
         payload: &Payload,
         signal_id: Option<&str>,
+        inbox: InboxMax,
     ) -> Result<Sent> {
         let sent: (bool, Option<Uuid>) =
-            sqlx::query_as("SELECT accepted, owner FROM send_signal($1, $2, $3, $4, $5, $6)")
+            sqlx::query_as("SELECT accepted, owner FROM send_signal($1, $2, $3, $4, $5, $6, $7)")
                 .bind(&**namespace)
                 .bind(run_id.0)
                 .bind(&**name)
                 .bind(&payload.as_bytes()[..])
                 .bind(signal_id)
-                .bind(int(INBOX_MAX))
+                .bind(int(inbox.letters))
+                .bind(inbox.bytes_column())
                 .fetch_one(&self.pool)
                 .await?;
         Ok(sent.into())
     }
 
-    /// Ask a run to stop.
-    pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId) -> Result<Sent> {
-        let sent: (bool, Option<Uuid>) = sqlx::query_as("SELECT accepted, owner FROM request_cancel($1, $2)")
-            .bind(&**namespace)
-            .bind(run_id.0)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(sent.into())
+    /// Ask a run to stop. Asked again, it changes nothing.
+    pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId, who: &Who) -> Result<Sent> {
+        let (accepted, owner, _): (bool, Option<Uuid>, Option<i64>) = sqlx::query_as(
+            "SELECT c.accepted, c.owner, CASE WHEN c.accepted THEN audit($1, $3, 'run.cancel', $2::text, '{}') END \
+             FROM request_cancel($1, $2) c",
+        )
+        .bind(&**namespace)
+        .bind(run_id.0)
+        .bind(who.to_string())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((accepted, owner).into())
     }
 
     /// Ask a run for something that its workflow answers. The same id is accepted once.
@@ -99,15 +128,17 @@ impl Store {
         name: &Name,
         payload: &Payload,
         update_id: &str,
+        inbox: InboxMax,
     ) -> Result<Sent> {
         let sent: (bool, Option<Uuid>) =
-            sqlx::query_as("SELECT accepted, owner FROM send_update($1, $2, $3, $4, $5, $6)")
+            sqlx::query_as("SELECT accepted, owner FROM send_update($1, $2, $3, $4, $5, $6, $7)")
                 .bind(&**namespace)
                 .bind(run_id.0)
                 .bind(&**name)
                 .bind(&payload.as_bytes()[..])
                 .bind(update_id)
-                .bind(int(INBOX_MAX))
+                .bind(int(inbox.letters))
+                .bind(inbox.bytes_column())
                 .fetch_one(&self.pool)
                 .await?;
         Ok(sent.into())
@@ -130,29 +161,41 @@ impl Store {
         namespace: &Namespace,
         run_id: RunId,
         failure: &Failure,
+        who: &Who,
     ) -> Result<(Option<HostId>, Option<RunId>)> {
-        let (owner, parent): (Option<Uuid>, Option<Uuid>) =
-            sqlx::query_as("SELECT owner, parent FROM terminate_run($1, $2, $3)")
-                .bind(&**namespace)
-                .bind(run_id.0)
-                .bind(&Payload::of(failure).as_bytes()[..])
-                .fetch_one(&self.pool)
-                .await?;
+        let (owner, parent, _): (Option<Uuid>, Option<Uuid>, i64) = sqlx::query_as(
+            "SELECT t.owner, t.parent, audit($1, $4, 'run.terminate', $2::text, \
+             jsonb_build_object('reason', $5::text)::text) FROM terminate_run($1, $2, $3) t",
+        )
+        .bind(&**namespace)
+        .bind(run_id.0)
+        .bind(&Payload::of(failure).as_bytes()[..])
+        .bind(who.to_string())
+        // The one character that Postgres cannot keep in a text.
+        .bind(failure.message.replace('\0', "\u{fffd}"))
+        .fetch_one(&self.pool)
+        .await?;
         Ok((owner.map(HostId), parent.map(RunId)))
     }
 
-    /// The letters of a run of this host's after the one with the number `after`, in the order in which they came. `None`:
-    /// the run is not this host's any more.
+    /// The letters of a run of this host's after the one with the number `after`, in the order in which they came: as many as
+    /// are not too large together. What is left is there the next time, and keeps the run from being parked. `None`: the run is
+    /// not this host's any more.
     pub async fn letters(&self, lease: &Lease, run_id: RunId, after: i64) -> Result<Option<Vec<Letter>>> {
         let rows: Vec<LetterRow> = sqlx::query_as(
-            "SELECT i.id, i.kind, i.name, i.payload FROM owned o LEFT JOIN inbox i \
-             ON i.shard = o.shard AND i.run_id = o.run_id AND i.id > $3 \
-             WHERE o.shard = $1 AND o.run_id = $2 AND o.host_id = $4 ORDER BY i.id",
+            "SELECT q.id, q.kind, q.name, q.payload FROM ( \
+                 SELECT i.id, i.kind, i.name, i.payload, \
+                        coalesce(sum(octet_length(i.payload)) OVER (ORDER BY i.id), 0) \
+                            - coalesce(octet_length(i.payload), 0) AS bytes_before \
+                 FROM owned o LEFT JOIN inbox i ON i.shard = o.shard AND i.run_id = o.run_id AND i.id > $3 \
+                 WHERE o.shard = $1 AND o.run_id = $2 AND o.host_id = $4 \
+             ) q WHERE q.bytes_before < $5 ORDER BY q.id",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(after)
         .bind(lease.host_id.0)
+        .bind(LETTERS_BYTES_MAX)
         .fetch_all(&self.pool)
         .await?;
         if rows.is_empty() {

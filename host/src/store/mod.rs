@@ -1,18 +1,24 @@
 //! Postgres behind a wall: every statement that the host runs is in this folder, and nearly all of them call a function of
 //! `migrations/`. No transaction is held open by the host: a call is a transaction.
 
+mod audit;
 mod batch;
 mod clock;
 mod columns;
 mod components;
 mod connect;
 mod error;
+mod grants;
 mod history;
 mod inbox;
+mod keys;
 mod lease;
+mod meter;
+mod namespaces;
 mod record;
 mod runs;
 mod schedule;
+mod secrets;
 mod start;
 mod wake;
 mod watch;
@@ -23,14 +29,18 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, connect_options};
 pub use error::{Error, Result};
 pub use history::{Attempt, LogRow, Published};
-pub use inbox::{Letter, Sent, Update};
+pub use inbox::{InboxMax, Letter, Sent, Update};
+pub use keys::{KeyListing, KeyState, KnownKey, NewKey};
 pub use lease::{Lease, LeaseTimes};
+pub use meter::{Meter, Meters};
+pub use namespaces::NamespaceSummary;
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped, Standing};
+pub use secrets::{SealedSecret, SecretListing, WrappedKey};
 pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
 pub use watch::{Watcher, Watchers};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Attempt;
 use crate::model::{
-    CallId, ChildOptions, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
+    Ask, CallId, ChildOptions, Event, EventKind, Failure, LogLine, Name, Origin, Outcome, Payload, RunId, RunInfo,
+    Seed, Timestamp,
 };
 
 /// One thing that is written about a run.
@@ -42,19 +43,47 @@ impl Record {
         match self {
             Self::Start(start) => start.input.len(),
             Self::Event(event) => match &event.kind {
-                EventKind::Completed { call, outcome: Outcome::Ok(result), .. } => {
-                    call.ask.input().len() + result.len()
-                }
-                EventKind::Completed { call, .. } => call.ask.input().len(),
+                EventKind::Completed { call, outcome, .. } => call.ask.input().len() + outcome_bytes(outcome),
                 EventKind::CancelRequested { .. } => 0,
             },
             Self::Log(_, line) => line.message.len(),
-            Self::Publish(_, value) | Self::Answer(_, Outcome::Ok(value)) | Self::Continue(_, value) => value.len(),
+            Self::Publish(_, value) | Self::Continue(_, value) => value.len(),
+            Self::Answer(_, answer) => outcome_bytes(answer),
             Self::StartChild(child) => child.input.len(),
             Self::Close(close) => close.result.len(),
-            Self::Attempt(_) | Self::ReleaseChild(_) | Self::Answer(..) | Self::Discard(_) | Self::Park(_) => 0,
+            Self::Attempt(attempt) => {
+                let failure = attempt.failure.as_ref().map_or(0, failure_bytes);
+                failure + attempt.heartbeat.as_ref().map_or(0, Payload::len)
+            }
+            Self::ReleaseChild(_) | Self::Discard(_) | Self::Park(_) => 0,
         }
     }
+}
+
+impl Event {
+    /// Bytes that were in the inbox, and are in the event now.
+    pub(super) fn moved_bytes(&self) -> usize {
+        match &self.kind {
+            EventKind::Completed { call, outcome, .. }
+                if matches!(call.ask, Ask::Receive { .. } | Ask::ReceiveUpdate { .. }) =>
+            {
+                outcome_bytes(outcome)
+            }
+            _ => 0,
+        }
+    }
+}
+
+fn outcome_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Ok(result) => result.len(),
+        Outcome::Failed(failure) => failure_bytes(failure),
+    }
+}
+
+fn failure_bytes(failure: &Failure) -> usize {
+    let documents = [&failure.details, &failure.cause].into_iter().flatten().map(Payload::len).sum::<usize>();
+    failure.message.len() + documents
 }
 
 /// A child to be started.

@@ -13,6 +13,8 @@ use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timest
 pub struct RunSummary {
     /// Its id.
     pub run_id: RunId,
+    /// Whose.
+    pub namespace: String,
     /// Its workflow.
     pub workflow: String,
     /// The component that has the workflow.
@@ -82,6 +84,7 @@ pub struct RunFilter {
 #[derive(sqlx::FromRow)]
 struct SummaryRow {
     run_id: Uuid,
+    namespace: String,
     workflow: String,
     component: String,
     version: i32,
@@ -151,6 +154,7 @@ impl From<SummaryRow> for RunSummary {
     fn from(row: SummaryRow) -> Self {
         Self {
             run_id: RunId(row.run_id),
+            namespace: row.namespace,
             workflow: row.workflow,
             component: row.component,
             version: row.version.unsigned_abs(),

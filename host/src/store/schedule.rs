@@ -20,6 +20,8 @@ pub struct Claimed {
     pub strikes: u16,
     /// What there is to be read of it, if that is known: whoever takes it up need not look.
     pub standing: Option<Standing>,
+    /// How often in a row this host has seen it continue as new without an event.
+    pub laps: u32,
 }
 
 /// What a host finds when it takes up a run.
@@ -74,16 +76,47 @@ struct ClaimedRow {
 }
 
 impl Store {
-    /// Take up to `limit` ready runs, beginning with the shard `first`.
-    pub async fn claim(&self, lease: &Lease, first: i16, limit: usize) -> Result<Vec<Claimed>> {
-        let rows: Vec<ClaimedRow> = sqlx::query_as("SELECT * FROM claim($1, $2, $3, $4)")
+    /// Take up to `limit` ready runs, beginning with the shard `first`; of each of these namespaces as many as stands beside it
+    /// at most, of each other `each`.
+    pub async fn claim(
+        &self,
+        lease: &Lease,
+        first: i16,
+        limit: usize,
+        (each, known): (usize, &[(Namespace, usize)]),
+    ) -> Result<Vec<Claimed>> {
+        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let (namespaces, rooms): (Vec<_>, Vec<_>) =
+            known.iter().map(|(namespace, room)| (namespace.to_string(), count(*room))).unzip();
+        let rows: Vec<ClaimedRow> = sqlx::query_as("SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7)")
             .bind(lease.host_id.0)
             .bind(lease.epoch)
             .bind(first.rem_euclid(SHARDS))
-            .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .bind(count(limit))
+            .bind(count(each))
+            .bind(namespaces)
+            .bind(rooms)
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(Claimed::try_from).collect()
+    }
+
+    /// Take up one run that [`claim`](Self::claim) leaves alone: hosts have died while they were at it, or it has crashed without
+    /// progress. Begins with the shard `first`.
+    pub async fn claim_suspect(&self, lease: &Lease, first: i16) -> Result<Option<Claimed>> {
+        let row: Option<ClaimedRow> = sqlx::query_as("SELECT * FROM claim_suspect($1, $2, $3)")
+            .bind(lease.host_id.0)
+            .bind(lease.epoch)
+            .bind(first.rem_euclid(SHARDS))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(Claimed::try_from).transpose()
+    }
+
+    /// The host has outlived a run that it took up so.
+    pub async fn end_trial(&self, lease: &Lease, run_id: RunId) -> Result<()> {
+        sqlx::query("SELECT end_trial($1, $2)").bind(lease.host_id.0).bind(run_id.0).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Find out what there is to be read of runs that this host has claimed, in one question for all of them.
@@ -199,7 +232,13 @@ impl TryFrom<ClaimedRow> for Claimed {
             parent: row.parent_run_id.map(RunId).zip(row.parent_call.map(i32::unsigned_abs)),
             origin,
         };
-        Ok(Self { info, input: Payload::stored(row.input), strikes: row.strikes.unsigned_abs(), standing: None })
+        Ok(Self {
+            info,
+            input: Payload::stored(row.input),
+            strikes: row.strikes.unsigned_abs(),
+            standing: None,
+            laps: 0,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::batch::int;
-use super::inbox::INBOX_MAX;
+use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
 use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Timestamp, duration_us};
 
@@ -39,6 +39,8 @@ pub struct NewSignal {
     pub payload: Payload,
     /// The same id is accepted once.
     pub signal_id: Option<String>,
+    /// How much may wait in the run's inbox.
+    pub inbox: InboxMax,
 }
 
 /// What became of it.
@@ -105,13 +107,18 @@ impl Store {
     ) -> Result<StartedRow> {
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
-             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
         let start = start.bind(&seed.0[..]).bind(run.idempotency_key.as_deref()).bind(&run.input.as_bytes()[..]);
         let start = start.bind(run.timeout_us()).bind(&*signal.name).bind(&signal.payload.as_bytes()[..]);
-        Ok(start.bind(signal.signal_id.as_deref()).bind(int(INBOX_MAX)).fetch_one(&self.pool).await?)
+        Ok(start
+            .bind(signal.signal_id.as_deref())
+            .bind(int(signal.inbox.letters))
+            .bind(signal.inbox.bytes_column())
+            .fetch_one(&self.pool)
+            .await?)
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::{Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
+use super::{Error, Hint, Lease, Meter, Record, RunSummary, Start, Store, Watchers};
 use crate::model::RunId;
 
 /// Most submissions in one commit.
@@ -82,6 +82,8 @@ struct Submission {
 struct Run {
     run_id: RunId,
     end: CancellationToken,
+    /// Counts what is written.
+    meter: Arc<Meter>,
     /// Number of the last submission that was handed over, and of the last that was committed.
     submitted: AtomicU64,
     committed: AtomicU64,
@@ -131,24 +133,29 @@ impl Writers {
     }
 
     /// What writes about one run. When the run is lost, `end` is cancelled.
-    pub fn for_run(&self, run_id: RunId, end: CancellationToken) -> RunWriter {
-        self.writer(run_id, end, None)
+    pub fn for_run(&self, run_id: RunId, meter: Arc<Meter>, end: CancellationToken) -> RunWriter {
+        self.writer(run_id, meter, end, None)
     }
 
     /// What writes about a run that is being accepted, and whether it was, once that is known. A sender that is gone means
     /// that it is not known: the lease was lost.
-    pub fn for_new_run(&self, start: Start, end: CancellationToken) -> (RunWriter, oneshot::Receiver<Accepted>) {
+    pub fn for_new_run(
+        &self,
+        start: Start,
+        meter: Arc<Meter>,
+        end: CancellationToken,
+    ) -> (RunWriter, oneshot::Receiver<Accepted>) {
         let run_id = start.info.run_id;
         let (accepted, is_accepted) = oneshot::channel();
         let held = Held { records: vec![Record::Start(start)], bytes: 0, accepted, since: Instant::now() };
-        (self.writer(run_id, end, Some(held)), is_accepted)
+        (self.writer(run_id, meter, end, Some(held)), is_accepted)
     }
 
-    fn writer(&self, run_id: RunId, end: CancellationToken, held: Option<Held>) -> RunWriter {
+    fn writer(&self, run_id: RunId, meter: Arc<Meter>, end: CancellationToken, held: Option<Held>) -> RunWriter {
         // The low bits choose the shard: the next ones choose the writer.
         let index = usize::from(run_id.0.as_bytes()[14]) % self.queues.len();
         let (submitted, committed, held) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(held));
-        let run = Run { run_id, end, submitted, committed, held };
+        let run = Run { run_id, end, meter, submitted, committed, held };
         RunWriter { run: Arc::new(run), queue: self.queues[index].clone() }
     }
 }
@@ -181,6 +188,11 @@ impl RunWriter {
         let (answer, verdict) = oneshot::channel();
         self.submit(records, Some(answer)).await?;
         verdict.await.map_err(|_| Lost)?
+    }
+
+    /// So many bytes that were written earlier are replaced by what was handed over.
+    pub fn replaced(&self, bytes: usize) {
+        self.run.meter.add(i64::try_from(bytes).map_or(0, |bytes| -bytes));
     }
 
     /// Hand over what is held.
@@ -324,7 +336,10 @@ impl Writer {
                 Some(_) => Err(Lost),
             };
             match verdict {
-                Ok(_) => drop(run.committed.fetch_max(number, Ordering::AcqRel)),
+                Ok(_) => {
+                    run.committed.fetch_max(number, Ordering::AcqRel);
+                    run.meter.add(records.iter().map(Record::stored_bytes).sum());
+                }
                 Err(Lost) => run.end.cancel(),
             }
             match records.last() {

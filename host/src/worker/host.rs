@@ -1,34 +1,24 @@
 //! One host: what the API asks of it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::authenticate::Authenticator;
+use super::config::{Authentication, HostConfig};
 use super::notify::Notifier;
 use super::{listen, notify, session};
-use crate::model::{Failure, HostId, HostPattern, Level, Name, Namespace, Payload, RunId};
-use crate::run::{self, GuestThreads, Programs, RunConfig, Runner, SandboxError, UploadError, Uploaded, build_sandbox};
-use crate::sandbox::Limits;
-use crate::store::{
-    self, Hint, LeaseTimes, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers,
+use crate::fair::{Busy, LinePlace};
+use crate::model::{Failure, GuestLimits, HostId, HttpGrant, Level, Name, Namespace, Payload, RunId, Who};
+use crate::run::{
+    self, GuestThreads, Namespaces, Programs, Runner, SandboxError, Secrets, UploadError, Uploaded, build_sandbox,
 };
-
-/// How a host works.
-#[derive(Clone, Debug, Default)]
-pub struct HostConfig {
-    /// How it deals with runs.
-    pub run: RunConfig,
-    /// What guests may use.
-    pub limits: Limits,
-    /// Its lease.
-    pub lease: LeaseTimes,
-    /// Where it keeps machine code; nowhere if there is none.
-    pub cache: Option<PathBuf>,
-}
+use crate::sandbox::Network;
+use crate::store::{self, Hint, InboxMax, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers};
 
 /// One host. It works until [`shutdown`](Self::shutdown).
 pub struct Host {
@@ -37,7 +27,12 @@ pub struct Host {
     /// Where everything is kept.
     pub store: Store,
     pub(super) programs: Arc<Programs>,
+    pub(super) network: Arc<Network>,
+    pub(super) namespaces: Arc<Namespaces>,
+    /// The secrets of its guests' namespaces.
+    pub secrets: Arc<Secrets>,
     pub(super) config: HostConfig,
+    pub(super) authenticator: Authenticator,
     pub(super) watchers: Watchers,
     pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
@@ -70,11 +65,15 @@ impl Host {
         config: HostConfig,
         threads: GuestThreads,
     ) -> Result<(Arc<Self>, JoinHandle<()>), SandboxError> {
-        let sandbox = Arc::new(build_sandbox(config.limits.clone(), config.cache.as_deref())?);
+        let sandbox = Arc::new(build_sandbox(config.limits.clone(), config.compiler.clone(), config.cache.as_deref())?);
         let (notifier, hints) = notify::channel();
         let host = Arc::new(Self {
             host_id: HostId::new(),
             programs: Arc::new(Programs::new(store.clone(), sandbox)),
+            authenticator: Authenticator::new(store.clone()),
+            network: Arc::new(Network::new(config.outbound.resolver.clone())),
+            namespaces: Arc::new(Namespaces::new(store.clone(), config.limits.guest.clone())),
+            secrets: Arc::new(Secrets::new(store.clone(), config.outbound.master_keys.clone())),
             store,
             config,
             watchers: Watchers::default(),
@@ -101,9 +100,29 @@ impl Host {
         self.shutdown.cancel();
     }
 
+    /// The processor time that guests have used on it.
+    pub fn guest_time(&self) -> Duration {
+        self.threads.computed()
+    }
+
     /// Whether it has a lease: can take up runs.
     pub fn is_serving(&self) -> bool {
         self.runner.borrow().is_some()
+    }
+
+    /// Whom the API serves.
+    pub fn authentication(&self) -> Authentication {
+        self.config.authentication
+    }
+
+    /// Checks API keys.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Wait until the bytes of another upload may be taken into memory. They may stay there for as long as the place is kept.
+    pub async fn upload_place(&self, namespace: &Namespace) -> Result<LinePlace, Busy> {
+        self.programs.upload_place(namespace).await
     }
 
     /// Inspect a component and keep it. `name`: instead of the one that it gives itself.
@@ -111,17 +130,35 @@ impl Host {
         &self,
         namespace: &Namespace,
         name: Option<Name>,
-        bytes: Arc<[u8]>,
-        grants: &[HostPattern],
+        bytes: Bytes,
+        grants: &[HttpGrant],
+        who: &Who,
     ) -> Result<Uploaded, UploadError> {
-        run::upload(&self.store, &self.programs, namespace, name, bytes, grants).await
+        let tenant = self.tenant(namespace).await?;
+        run::upload(&self.store, &self.programs, (namespace, &tenant), name, bytes, grants, who).await
+    }
+
+    /// What was granted to a component has changed.
+    pub async fn forget_grants(&self, namespace: &Namespace, component: &Name) {
+        self.programs.forget_grants(namespace, component).await;
     }
 
     /// Accept a run. `is_awaited`: whoever asks waits for its end, and hears of both at once.
     pub async fn start_run(&self, run: &NewRun, is_awaited: bool) -> store::Result<Started> {
+        let tenant = self.tenant_with_room(&run.namespace).await?;
+        let started = self.start_here_or_anywhere(run, is_awaited).await?;
+        // A signal of another start may have been the same: it is counted once too often.
+        run.signal.iter().for_each(|signal| tenant.meter.add_row(signal.payload.len()));
+        Ok(started)
+    }
+
+    async fn start_here_or_anywhere(&self, run: &NewRun, is_awaited: bool) -> store::Result<Started> {
         let runner = self.runner.borrow().clone();
         let Some(runner) = runner else {
             let started = self.store.start_run(run, None).await?;
+            if let Started::New(_) = started {
+                self.namespaces.meters.of(&run.namespace).add_row(run.input.len());
+            }
             self.became_ready();
             return Ok(started);
         };
@@ -146,14 +183,19 @@ impl Host {
         payload: &Payload,
         signal_id: Option<&str>,
     ) -> store::Result<Sent> {
-        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id).await?;
+        let tenant = self.tenant_with_room(namespace).await?;
+        let inbox = InboxMax::from(&*tenant.limits);
+        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await?;
+        if sent.accepted {
+            tenant.meter.add_row(payload.len());
+        }
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
 
     /// Ask a run to stop.
-    pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId) -> store::Result<Sent> {
-        let sent = self.store.request_cancel(namespace, run_id).await?;
+    pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId, who: &Who) -> store::Result<Sent> {
+        let sent = self.store.request_cancel(namespace, run_id, who).await?;
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
@@ -174,7 +216,8 @@ impl Host {
         }
         loop {
             let ended = watcher.ended();
-            if let Some(run) = watcher.summary() {
+            // What is told of a run is told to whoever asks for its id: only its own namespace may hear it.
+            if let Some(run) = watcher.summary().filter(|run| run.namespace == **namespace) {
                 return Ok(Waited::Ended(run));
             }
             let Some(run) = self.store.get_run(namespace, watcher.run_id()).await? else {
@@ -195,9 +238,14 @@ impl Host {
         &self.watchers
     }
 
-    /// Bytes of the longest payload.
-    pub fn payload_bytes(&self) -> usize {
-        self.config.limits.payload_bytes
+    /// What a namespace may use.
+    pub async fn limits(&self, namespace: &Namespace) -> store::Result<Arc<GuestLimits>> {
+        Ok(self.tenant(namespace).await?.limits)
+    }
+
+    /// Bytes of the longest component.
+    pub fn component_bytes(&self) -> usize {
+        self.config.limits.component_bytes
     }
 
     /// The token that is cancelled when the host is to stop.
@@ -220,7 +268,12 @@ impl Host {
         payload: &Payload,
         update_id: &str,
     ) -> store::Result<Sent> {
-        let sent = self.store.send_update(namespace, run_id, name, payload, update_id).await?;
+        let tenant = self.tenant_with_room(namespace).await?;
+        let inbox = InboxMax::from(&*tenant.limits);
+        let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await?;
+        if sent.accepted {
+            tenant.meter.add_row(payload.len());
+        }
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
@@ -247,8 +300,14 @@ impl Host {
     }
 
     /// End a run from outside, whatever it is at.
-    pub async fn terminate_run(&self, namespace: &Namespace, run_id: RunId, failure: &Failure) -> store::Result<()> {
-        let (owner, parent) = self.store.terminate_run(namespace, run_id, failure).await?;
+    pub async fn terminate_run(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        failure: &Failure,
+        who: &Who,
+    ) -> store::Result<()> {
+        let (owner, parent) = self.store.terminate_run(namespace, run_id, failure, who).await?;
         if owner.is_some() {
             self.tell_owner(run_id, owner);
         }
@@ -276,7 +335,7 @@ impl Host {
             let changed = watcher.changed();
             // The run before its lines: what it says at its end is there when it has ended.
             let run = self.store.get_run(namespace, run_id).await?.ok_or(store::Error::NoSuchRun)?;
-            let lines = self.store.logs(run_id, after, level, limit).await?;
+            let lines = self.store.logs(namespace, run_id, after, level, limit).await?;
             let is_late = tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled();
             if !lines.is_empty() || run.state.is_closed() || is_late {
                 return Ok((lines, run.state.is_closed()));

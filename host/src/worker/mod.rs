@@ -9,6 +9,9 @@
 //! | `cancel_released` | asks children to stop that nobody waits for any more | time |
 //! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
+//! | `note_key_use` | writes down which API keys were used | time |
+//! | `count_storage` | says how much was written for each namespace | time |
+//! | `try_suspects` | takes up runs that hosts have died of, one at a time | time |
 //! | `vacuum` | keeps the small tables small | time |
 //! | `listen` | passes on hints of other hosts | NOTIFY |
 //! | `notify` | sends hints to other hosts | what happened here |
@@ -17,16 +20,25 @@
 //! another.
 
 mod adopt;
+mod authenticate;
 mod cancel_released;
 mod claim;
+mod config;
+mod count_storage;
 mod fire_timers;
 mod heartbeat;
 mod host;
 mod listen;
+mod namespaces;
+mod note_key_use;
 mod notify;
 mod pass_on;
 mod reap;
 mod session;
+mod try_suspects;
 mod vacuum;
 
-pub use host::{Host, HostConfig, Waited};
+pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
+pub use config::{Authentication, HostConfig, Outbound};
+pub use host::{Host, Waited};
+pub use namespaces::NamespaceError;

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Host, adopt, cancel_released, claim, fire_timers, heartbeat, pass_on, reap, vacuum};
+use super::{
+    Host, adopt, cancel_released, claim, count_storage, fire_timers, heartbeat, note_key_use, pass_on, reap,
+    try_suspects, vacuum,
+};
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
 
@@ -64,7 +67,10 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
         clock: clock.clone(),
         writers,
         programs: host.programs.clone(),
-        limits: Arc::new(host.config.limits.clone()),
+        network: host.network.clone(),
+        secrets: host.secrets.clone(),
+        limits: host.config.limits.clone(),
+        namespaces: host.namespaces.clone(),
         config: host.config.run.clone(),
         hints,
         threads: host.threads.clone(),
@@ -77,6 +83,9 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(pass_on::run(host.clone(), runner.clone(), hinted));
     actors.spawn(cancel_released::run(host.clone()));
     actors.spawn(reap::run(host.clone(), lease.clone()));
+    actors.spawn(note_key_use::run(host.clone()));
+    actors.spawn(try_suspects::run(host.clone(), runner.clone(), lease.clone()));
+    actors.spawn(count_storage::run(host.clone()));
     actors.spawn(vacuum::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));
 

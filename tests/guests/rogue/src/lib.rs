@@ -130,6 +130,20 @@ async fn floods(lines: u32) -> Result<()> {
 }
 
 #[windlass::workflow]
+async fn floods_in_steps(steps: u32, lines: u32) -> Result<()> {
+    for _ in 0..steps {
+        step_floods(lines).await?;
+    }
+    Ok(())
+}
+
+#[windlass::step]
+async fn step_floods(lines: u32) -> Result<()> {
+    (0..lines).for_each(|line| windlass::log!("line {line}"));
+    Ok(())
+}
+
+#[windlass::workflow]
 async fn exits() -> Result<()> {
     std::process::exit(3)
 }

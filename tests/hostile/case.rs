@@ -1,0 +1,87 @@
+//! A hostile guest, and what becomes of it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use windlass_host::api::Problem;
+use windlass_host::model::RunState;
+
+use super::component::Guest;
+use crate::harness::api::{Api, document};
+
+/// One guest, one bad thing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    /// What kind of attack it is; several guests try each.
+    pub(crate) vector: &'static str,
+    /// Its name, and that of its workflow.
+    pub(crate) name: &'static str,
+    pub(crate) guest: Guest,
+    /// `refused CODE` at the upload, `quarantined CODE`, `failed CODE`, `step CODE` for what its workflow hears of its step, or
+    /// `completed`: it may do that, and has nothing of it. Of several, with ` | ` between them, it is one.
+    pub(crate) verdict: &'static str,
+    /// What the message says: the limit, where there is one.
+    pub(crate) says: &'static str,
+    /// Whether it takes seconds: three strikes, or all of its fuel. Not in `cargo test`.
+    pub(crate) is_slow: bool,
+}
+
+impl Case {
+    /// A guest, what it tries, and what becomes of it.
+    pub(crate) const fn new(vector: &'static str, name: &'static str, guest: Guest, verdict: &'static str) -> Self {
+        Self { vector, name, guest, verdict, says: "", is_slow: false }
+    }
+
+    /// The message says so.
+    pub(crate) const fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
+    }
+
+    /// It takes seconds.
+    pub(crate) const fn slow(self) -> Self {
+        Self { is_slow: true, ..self }
+    }
+
+    /// Upload it, run it, and see what becomes of it. An error says what was to become of it.
+    pub(crate) async fn check(&self, api: &Api) -> Result<(), String> {
+        let (verdict, message) = self.run(api).await;
+        let is_expected = self.verdict.split(" | ").any(|expected| expected == verdict);
+        if is_expected && message.contains(self.says) {
+            return Ok(());
+        }
+        Err(format!(
+            "{} ({}): {verdict}: {message}\n  and not {}: …{}…",
+            self.name, self.vector, self.verdict, self.says
+        ))
+    }
+
+    async fn run(&self, api: &Api) -> (String, String) {
+        let component = self.guest.component(self.name);
+        let deployed = api.request(Method::POST, "/components", component).await;
+        if !deployed.status().is_success() {
+            let problem: Problem = deployed.json().await.expect("a problem");
+            return (format!("refused {}", problem.code), problem.detail);
+        }
+        let run = api.end(&api.start(self.name, Value::Null).await).await;
+        let text = |document: &Value, field: &str| document[field].as_str().unwrap_or_default().to_owned();
+        let report = document(&run);
+        match run.state {
+            RunState::Quarantined => (format!("quarantined {}", text(&report, "code")), text(&report, "message")),
+            RunState::Completed => {
+                let history = api.history(&run.run_id).await;
+                match history.events.into_iter().find_map(|event| event.failure) {
+                    Some(failure) => (format!("step {}", failure.code), failure.message),
+                    None => ("completed".to_owned(), String::new()),
+                }
+            }
+            state => (format!("{} {}", state.as_str(), text(&report, "code")), text(&report, "message")),
+        }
+    }
+}
+
+/// Limits of the namespace that the guests are in: low where it would take long to reach them.
+pub(crate) fn limits() -> Value {
+    json!({ "limits": {
+        "events": 500, "children": 300, "open_children": 200, "open_timers": 200, "step_fuel": 100_000_000,
+        "event_fuel": 4_000_000, "event_time_ms": "4s",
+    } })
+}

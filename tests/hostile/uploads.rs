@@ -1,0 +1,91 @@
+//! A corpus of components that nobody means well with, sent to a host one after the other. For each there is an answer; the
+//! host goes on, and does not grow.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{uploads_programs, uploads_shapes};
+use crate::harness::database::Database;
+use crate::harness::eventually;
+use crate::harness::guests::{guest_bytes, repository};
+use crate::harness::host::HostProcess;
+
+/// An upload, and what may come of it: a code of `docs/errors.md`, or `ok` if it harms nobody.
+pub(super) struct Case {
+    pub(super) vector: &'static str,
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) expected: &'static [&'static str],
+}
+
+pub(super) fn case(
+    vector: &'static str,
+    name: impl Into<String>,
+    expected: &'static [&'static str],
+    bytes: Vec<u8>,
+) -> Case {
+    Case { vector, name: name.into(), bytes, expected }
+}
+
+/// What a host may hold more than before, when all of it is over.
+const GROWTH_MAX: u64 = 64 << 20;
+
+#[tokio::test]
+async fn every_hostile_upload_has_its_answer_and_the_host_goes_on() {
+    let database = Database::new().await;
+    // Bombs end when the compiler has had its time.
+    let mut host = HostProcess::serve(&database, &["--compile-time", "3s", "--compile-memory", "1536"]).await;
+    let hello = guest_bytes("hello");
+    host.api.deploy(hello.clone(), "").await.expect("deployed");
+    let before = resident_bytes(&host);
+    let cases: Vec<_> = uploads_shapes::cases().into_iter().chain(uploads_programs::cases()).collect();
+    let vectors: BTreeSet<_> = cases.iter().map(|case| case.vector).collect();
+    assert!(cases.len() >= 60 && vectors.len() >= 15, "{} cases, {} vectors", cases.len(), vectors.len());
+    let mut wrong = Vec::new();
+    for Case { vector, name, bytes, expected } in cases {
+        let begun = Instant::now();
+        let found = match host.api.deploy(bytes, "").await {
+            Ok(_) => "ok".to_owned(),
+            Err(problem) if expected.contains(&&*problem.code) => problem.code,
+            Err(problem) => format!("{}: {}", problem.code, problem.detail),
+        };
+        if !expected.contains(&&*found) {
+            wrong.push(format!("{vector}, {name}: {found} instead of {expected:?}"));
+        }
+        if begun.elapsed() > Duration::from_secs(20) {
+            wrong.push(format!("{vector}, {name}: {:?}", begun.elapsed()));
+        }
+        // What is right is taken in as ever.
+        let again = host.api.deploy(hello.clone(), "").await;
+        assert!(again.is_ok(), "after {vector}, {name}: {again:?}");
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    // The allocator gives back what was freed in its own time, and when it is called.
+    eventually("the host is about as large as before", async || {
+        host.api.deploy(hello.clone(), "").await.expect("deployed");
+        let grown = resident_bytes(&host).saturating_sub(before);
+        eprintln!("the host has grown by {grown} bytes");
+        (grown <= GROWTH_MAX).then_some(())
+    })
+    .await;
+    assert_eq!(host.ended(), None);
+    let run = host.api.start("hello", serde_json::json!("nobody")).await;
+    host.api.result(&run).await;
+}
+
+fn resident_bytes(host: &HostProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid().as_raw_pid())).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a field");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib << 10
+}
+
+#[tokio::test]
+async fn every_expected_code_is_one_that_there_is() {
+    let list = std::fs::read_to_string(repository().join("docs/errors.md")).expect("a list");
+    for case in uploads_shapes::cases().into_iter().chain(uploads_programs::cases()) {
+        for code in case.expected {
+            assert!(*code == "ok" || list.contains(&format!("| `{code}` |")), "{}: {code}", case.name);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Every function of the store that the API uses takes the namespace and sees to it itself, whoever has looked before.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+use windlass_host::model::{
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope, Who,
+};
+use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store};
+
+use super::sql::{Sql, event};
+use crate::harness::guests::repository;
+
+/// Those that are not about a tenant: their reasons.
+const OF_NO_TENANT: [(&str, &str); 9] = [
+    ("clone", "no query"),
+    ("get_namespace", "the namespace itself is what is asked for"),
+    ("put_namespace", "takes a key for all namespaces"),
+    ("recount_storage", "takes a key for all namespaces"),
+    ("list_namespaces", "takes a key for all namespaces"),
+    ("ping", "reads nothing"),
+    ("find_key", "who is asked for is the one who asks: the namespace follows from the key"),
+    ("look_at", "of runs that this host has claimed; the API has no way to it"),
+    ("orphans", "of runs that this host owns; the API has no way to it"),
+];
+
+/// What the API, and what it calls, asks of the store.
+fn used() -> BTreeSet<String> {
+    let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
+    let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
+    let run = ["namespaces", "program", "runner", "upload"].map(|file| format!("run/{file}.rs"));
+    for file in run.into_iter().chain(["authenticate", "host", "namespaces"].map(|file| format!("worker/{file}.rs"))) {
+        files.push(repository().join("host/src").join(file));
+    }
+    let call = regex::Regex::new(r"store\s*\.\s*([a-z_]+)\(").expect("a pattern");
+    let text: String = files.iter().map(|file| std::fs::read_to_string(file).expect("a file")).collect();
+    call.captures_iter(&text).map(|found| found[1].to_owned()).collect()
+}
+
+/// A run of `default` with one of everything, as the wrong tenant sees it.
+struct Walk {
+    store: Store,
+    other: Namespace,
+    run: RunId,
+    walked: BTreeSet<&'static str>,
+}
+
+impl Walk {
+    /// This one was called, and said nothing.
+    fn saw_nothing(&mut self, name: &'static str, is_nothing: bool) {
+        assert!(is_nothing, "{name} has answered another tenant");
+        self.walked.insert(name);
+    }
+
+    fn refused<T>(&mut self, name: &'static str, result: Result<T, Error>) {
+        self.saw_nothing(name, matches!(result, Err(Error::NoSuchRun)));
+    }
+
+    async fn reads(&mut self) {
+        let (store, other, run) = (self.store.clone(), self.other.clone(), self.run);
+        self.saw_nothing("get_run", store.get_run(&other, run).await.expect("read").is_none());
+        self.saw_nothing("recorded_run", store.recorded_run(&other, run).await.expect("read").is_none());
+        self.saw_nothing("get_update", store.get_update(&other, run, "u").await.expect("read").is_none());
+        assert!(store.history(&other, run, 0, 10).await.expect("read").is_empty());
+        let page = store.history_page(&other, run, 0, 10, 1 << 20).await.expect("read");
+        self.saw_nothing("history_page", page.0.is_empty() && page.1.is_none());
+        self.saw_nothing("attempts", store.attempts(&other, run).await.expect("read").is_empty());
+        self.saw_nothing("logs", store.logs(&other, run, 0, Level::Debug, 10).await.expect("read").is_empty());
+        self.saw_nothing("published", store.published(&other, run).await.expect("read").is_empty());
+        let all = RunFilter::default();
+        self.saw_nothing("list_runs", store.list_runs(&other, &all, 10).await.expect("read").is_empty());
+    }
+
+    async fn writes(&mut self) {
+        let (store, other, run) = (self.store.clone(), self.other.clone(), self.run);
+        let (name, payload) = (Name::new("go").expect("a name"), Payload::null());
+        let inbox = InboxMax::from(&GuestLimits::default());
+        self.refused("send_signal", store.send_signal(&other, run, &name, &payload, None, inbox).await);
+        self.refused("send_update", store.send_update(&other, run, &name, &payload, "new", inbox).await);
+        self.refused("request_cancel", store.request_cancel(&other, run, &Who::Dev).await);
+        let failure = Failure::fatal("terminated", "by another");
+        self.refused("terminate_run", store.terminate_run(&other, run, &failure, &Who::Dev).await);
+        let workflow = Name::new("w").expect("a name");
+        let start = NewRun {
+            run_id: RunId::new(),
+            namespace: other,
+            workflow,
+            input: payload,
+            durability: Durability::Output,
+            idempotency_key: None,
+            timeout: None,
+            signal: None,
+        };
+        let started = store.start_run(&start, None).await.expect("asked");
+        self.saw_nothing("start_run", matches!(started, Started::NoSuchWorkflow));
+    }
+
+    async fn components(&mut self) {
+        let (store, other) = (self.store.clone(), self.other.clone());
+        let (component, workflow) = (Name::new("c").expect("a name"), Name::new("w").expect("a name"));
+        self.saw_nothing("newest", store.newest(&other, &workflow).await.expect("read").is_none());
+        self.saw_nothing("version", store.version(&other, &component, 1).await.expect("read").is_none());
+        self.saw_nothing("grants", store.grants(&other, &component).await.expect("read").is_empty());
+        self.saw_nothing("newest_manifest", store.newest_manifest(&other, &component).await.expect("read").is_none());
+        self.saw_nothing("list_secrets", store.list_secrets(&other).await.expect("read").is_empty());
+        let granted = ["127.0.0.1:*".parse().expect("a grant")];
+        let removed = store.remove_grants(&other, &component, &granted, &Who::Dev).await;
+        self.saw_nothing("remove_grants", removed.expect("asked") == 0);
+        // The same name is another component: what it is granted is nobody else's.
+        store.add_grants(&other, &component, &granted, &Who::Dev).await.expect("granted");
+        self.saw_nothing(
+            "add_grants",
+            store.remove_grants(&other, &component, &granted, &Who::Dev).await.expect("asked") == 1,
+        );
+        // The same name is another component: its versions begin at 1, and nobody else's change.
+        let manifest = Manifest { name: component.clone(), sdk: "test".into(), workflows: vec![], steps: vec![] };
+        let deployment = Deployment {
+            namespace: &other,
+            component: &component,
+            bytes: b"other",
+            manifest: &manifest,
+            grants: &[],
+            who: &Who::Dev,
+        };
+        let (version, is_new) = store.deploy(deployment).await.expect("deployed");
+        self.saw_nothing("deploy", (version, is_new) == (1, true));
+    }
+
+    async fn keys(&mut self) {
+        let (store, reach) = (self.store.clone(), Reach::One(self.other.clone()));
+        let (key, new) = (ApiKey::new(), ApiKey::new());
+        let owner = Reach::One(Namespace::new("default").expect("a namespace"));
+        let own = NewKey { key: &key, reach: &owner, scopes: &Scope::ALL, name: "x", lifetime: None, who: &Who::Dev };
+        assert!(store.create_key(own).await.expect("made"));
+        self.saw_nothing("get_key", store.get_key(&reach, key.id()).await.expect("read").is_none());
+        self.saw_nothing("list_keys", store.list_keys(&reach).await.expect("read").is_empty());
+        self.saw_nothing("revoke_key", store.revoke_key(&reach, key.id(), &Who::Dev).await.expect("asked").is_none());
+        let rotated = store.rotate_key(&reach, key.id(), &new, std::time::Duration::ZERO, &Who::Dev).await;
+        self.saw_nothing("rotate_key", !rotated.expect("asked"));
+        let known = store.find_key(key.id()).await.expect("read").expect("a key");
+        assert_eq!(known.reach, owner);
+        let nowhere = Reach::One(Namespace::new("nowhere").expect("a namespace"));
+        let new = NewKey { key: &new, reach: &nowhere, scopes: &[], name: "x", lifetime: None, who: &Who::Dev };
+        let refused = store.create_key(new).await;
+        self.saw_nothing("create_key", matches!(refused, Err(Error::NoSuchNamespace)));
+        // The deployment above, and what was granted and taken back, is all that is to be seen.
+        let (entries, head) = store.audit_log(&reach, 0, 10).await.expect("read");
+        self.saw_nothing("audit_log", entries.len() == 3 && head.seq == 3);
+    }
+}
+
+/// One of everything that a run can leave.
+async fn run_with_everything(sql: &mut Sql) -> Uuid {
+    let run = sql.start(true).await;
+    let commit = sql.commit(1, &event(run, 0, "1"), "");
+    sql.run(&commit).await;
+    sql.run(&format!("INSERT INTO attempts (shard, run_id, call, attempt, started_at) VALUES (shard_of('{run}'), '{run}', 0, 1, now())")).await;
+    sql.run(&format!("INSERT INTO logs (shard, run_id, source, attempt, number, level, message) VALUES (shard_of('{run}'), '{run}', -1, 0, 0, 3, 'x')")).await;
+    sql.run(&format!(
+        "INSERT INTO published (shard, run_id, key, value) VALUES (shard_of('{run}'), '{run}', 'k', '1')"
+    ))
+    .await;
+    sql.run(&format!("SELECT send_update('default', '{run}', 'add', '1', 'u', 10)")).await;
+    sql.run("INSERT INTO grants (namespace, component, http_grant) VALUES ('default', 'c', '127.0.0.1:*')").await;
+    run
+}
+
+#[tokio::test]
+async fn no_function_of_the_store_answers_another_tenant() {
+    let mut sql = Sql::new().await;
+    let store = sql.database.store().await;
+    let (own, other) = (Namespace::new("default").expect("one"), Namespace::new("other").expect("another"));
+    assert!(store.put_namespace(&other, &[], &Who::Dev).await.expect("made"));
+    let run = RunId(run_with_everything(&mut sql).await);
+    let before = rows_of_owner(&sql).await;
+    let mut walk = Walk { store: store.clone(), other, run, walked: BTreeSet::new() };
+    walk.reads().await;
+    walk.writes().await;
+    walk.components().await;
+    walk.keys().await;
+    assert_eq!(rows_of_owner(&sql).await, before);
+    // Its own tenant sees all of it.
+    assert_eq!(store.history(&own, run, 0, 10).await.expect("read").len(), 1);
+    assert_eq!(store.attempts(&own, run).await.expect("read").len(), 1);
+    assert_eq!(store.logs(&own, run, 0, Level::Debug, 10).await.expect("read").len(), 1);
+    assert_eq!(store.published(&own, run).await.expect("read").len(), 1);
+    assert!(store.get_update(&own, run, "u").await.expect("read").is_some());
+    // None was forgotten.
+    let walked = walk.walked.iter().map(|name| (*name).to_owned());
+    let known: BTreeSet<_> = walked.chain(OF_NO_TENANT.iter().map(|(name, _)| (*name).to_owned())).collect();
+    assert_eq!(used(), known);
+}
+
+/// All that the tenant `default` has.
+async fn rows_of_owner(sql: &Sql) -> Vec<Option<String>> {
+    let mut all = Vec::new();
+    let of_run = ["runs", "owned", "inbox", "updates"].map(|table| format!("{table} t"));
+    let of_tenant = ["versions", "workflows", "grants"].map(|table| format!("{table} t WHERE t.namespace = 'default'"));
+    for rows in of_run.into_iter().chain(of_tenant) {
+        all.push(sql.database.text(&format!("SELECT string_agg(t::text, ',' ORDER BY t::text) FROM {rows}")).await);
+    }
+    all
+}
