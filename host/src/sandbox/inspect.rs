@@ -26,7 +26,7 @@ impl Rejection {
     }
 }
 
-/// All stages before compiling: those of [`look_over`], then those of [`validate`].
+/// All stages before compiling: what costs no more than to read the bytes once, then whether they are valid.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
     look_over(bytes, limits)?;
     validate(bytes)
