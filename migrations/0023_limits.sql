@@ -3,6 +3,9 @@
 ALTER TABLE namespaces ADD COLUMN limits text NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN namespaces.limits IS 'Limits that are its own, as a JSON object of whole numbers by name; for all others those of the host count.';
 
+ALTER TABLE namespaces ADD COLUMN seal_payloads boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN namespaces.seal_payloads IS 'Whether payloads that are kept from now on are sealed: see 0026.';
+
 CREATE TABLE storage (
     namespace text   NOT NULL,
     host_id   uuid   NOT NULL,
@@ -28,8 +31,9 @@ END $$;
 
 -- Up to p_limit namespaces after p_after, by name; or, with a name, that one. With the bytes that each keeps.
 CREATE FUNCTION get_namespaces(p_namespace text, p_after text, p_limit integer)
-RETURNS TABLE (namespace text, limits text, created_at timestamptz, bytes bigint) LANGUAGE sql STABLE AS $$
-    SELECT n.namespace, n.limits, n.created_at,
+RETURNS TABLE (namespace text, limits text, seal_payloads boolean, created_at timestamptz, bytes bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT n.namespace, n.limits, n.seal_payloads, n.created_at,
            coalesce((SELECT sum(s.bytes) FROM storage s WHERE s.namespace = n.namespace), 0)::bigint
     FROM namespaces n
     WHERE (p_namespace IS NULL OR n.namespace = p_namespace) AND n.namespace > p_after

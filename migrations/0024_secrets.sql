@@ -2,17 +2,20 @@
 -- cannot open them: whoever has a copy of it has no secret. Who may read what follows from keys that are not here.
 
 CREATE TABLE data_keys (
-    namespace     text        NOT NULL,
-    key_id        uuid        NOT NULL,
-    master_key_id text        NOT NULL CHECK (master_key_id ~ '^[0-9a-f]{16}$'),
-    wrapped       bytea       NOT NULL,
-    is_current    boolean     NOT NULL,
-    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    namespace      text        NOT NULL,
+    key_id         uuid        NOT NULL,
+    master_key_id  text        NOT NULL CHECK (master_key_id ~ '^[0-9a-f]{16}$'),
+    wrapped        bytea       NOT NULL,
+    is_current     boolean     NOT NULL,
+    opens_payloads boolean     NOT NULL DEFAULT false,
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (namespace, key_id)
 );
 COMMENT ON TABLE data_keys IS 'Keys that the rows of a namespace are sealed under, each wrapped under a master key. Without its data keys, nothing of a namespace can be read any more.';
 COMMENT ON COLUMN data_keys.master_key_id IS 'The beginning of a digest of the master key: which, and nothing about it.';
 COMMENT ON COLUMN data_keys.is_current IS 'Whether what is sealed from now on is sealed under it.';
+COMMENT ON COLUMN data_keys.opens_payloads IS 'Whether payloads may be sealed under it, see 0026: then it is never forgotten.';
+CREATE UNIQUE INDEX data_keys_by_id ON data_keys (key_id);
 CREATE UNIQUE INDEX data_keys_current ON data_keys (namespace) WHERE is_current;
 
 CREATE TABLE secrets (
@@ -47,12 +50,14 @@ END $$;
 -- Make a data key the current one of its namespace; what was sealed under others stays readable.
 CREATE FUNCTION rotate_data_key(p_namespace text, p_key_id uuid, p_master_key_id text, p_wrapped bytea)
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    seals boolean;
 BEGIN
     -- One rotation at a time.
-    PERFORM 1 FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
+    SELECT n.seal_payloads INTO seals FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
     UPDATE data_keys k SET is_current = false WHERE k.namespace = p_namespace AND k.is_current;
-    INSERT INTO data_keys (namespace, key_id, master_key_id, wrapped, is_current)
-    VALUES (p_namespace, p_key_id, p_master_key_id, p_wrapped, true);
+    INSERT INTO data_keys (namespace, key_id, master_key_id, wrapped, is_current, opens_payloads)
+    VALUES (p_namespace, p_key_id, p_master_key_id, p_wrapped, true, seals);
 END $$;
 
 -- Forget the data keys that nothing is sealed under any more. Returns how many there were.
@@ -63,7 +68,7 @@ BEGIN
     -- Whoever is sealing under one of them is waited for, and then seen: the next statement looks anew.
     PERFORM 1 FROM data_keys k WHERE k.namespace = p_namespace AND NOT k.is_current FOR UPDATE;
     DELETE FROM data_keys k
-    WHERE k.namespace = p_namespace AND NOT k.is_current
+    WHERE k.namespace = p_namespace AND NOT k.is_current AND NOT k.opens_payloads
       AND NOT EXISTS (SELECT FROM secrets s WHERE s.namespace = k.namespace AND s.key_id = k.key_id);
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;

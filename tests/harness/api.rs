@@ -52,6 +52,13 @@ impl Api {
         request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// A POST with an idempotency key.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}{path}", self.base)).header("Idempotency-Key", key).json(body);
+        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        (response.status(), response.json().await.expect("JSON"))
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let response = self.request(Method::GET, path, "").await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");

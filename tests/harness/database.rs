@@ -1,5 +1,6 @@
 //! One PostgreSQL server for all tests of a process, and a schema for each of them.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,6 +47,28 @@ impl Database {
         row.expect(query)
     }
 
+    /// Every column of every table that could hold text, as text.
+    pub async fn everything(&self) -> String {
+        let mut session = self.session().await;
+        let columns: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns \
+             WHERE table_schema = $1 AND table_name <> 'components' ORDER BY 1, 2",
+        )
+        .bind(&self.schema)
+        .fetch_all(&mut session)
+        .await
+        .expect("columns");
+        let mut all = String::new();
+        for (table, column, kind) in columns {
+            // Bytes as text where they are, and as hexadecimal.
+            let value = if kind == "bytea" { format!("encode({column}, 'escape')") } else { format!("{column}::text") };
+            let query = format!("SELECT coalesce(string_agg({value}, '\n'), '') FROM {table}");
+            let text: String = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut session).await.expect("text");
+            writeln!(all, "{table}.{column}\n{text}").expect("written");
+        }
+        all
+    }
+
     /// One number.
     pub async fn count(&self, query: &str) -> i64 {
         let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut self.session().await).await;
@@ -82,6 +105,17 @@ fn forget_old_schemas(server: &Server) {
                     .expect("schemas");
             for schema in old {
                 let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+                sqlx::query(drop).execute(&mut session).await.expect("dropped");
+            }
+            // Those of schemas that are gone: nothing depends on them any more.
+            let old: Vec<String> = sqlx::query_scalar(
+                "SELECT rolname::text FROM pg_roles WHERE rolname ~ '^(windlass_tenant|account_test)_'",
+            )
+            .fetch_all(&mut session)
+            .await
+            .expect("roles");
+            for role in old {
+                let drop = AssertSqlSafe(format!("DROP ROLE {role}"));
                 sqlx::query(drop).execute(&mut session).await.expect("dropped");
             }
         });

@@ -1,6 +1,5 @@
 //! Secrets: where they go, and that they are nowhere else.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -144,28 +143,6 @@ async fn a_row_that_was_changed_or_moved_does_not_open() {
     assert!(evil.seen().is_empty());
 }
 
-/// Every column of every table that could hold text, as text.
-async fn everything(database: &Database) -> String {
-    let mut session = database.session().await;
-    let columns: Vec<(String, String, String)> = sqlx::query_as(
-        "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns \
-         WHERE table_schema = $1 AND table_name <> 'components' ORDER BY 1, 2",
-    )
-    .bind(&database.schema)
-    .fetch_all(&mut session)
-    .await
-    .expect("columns");
-    let mut all = String::new();
-    for (table, column, kind) in columns {
-        // Bytes as text where they are, and as hexadecimal.
-        let value = if kind == "bytea" { format!("encode({column}, 'escape')") } else { format!("{column}::text") };
-        let query = format!("SELECT coalesce(string_agg({value}, '\n'), '') FROM {table}");
-        let text: String = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut session).await.expect("text");
-        writeln!(all, "{table}.{column}\n{text}").expect("written");
-    }
-    all
-}
-
 fn assert_no_canary(place: &str, text: &str) {
     let found = text.find(CANARY).map(|at| &text[at.saturating_sub(200)..text.len().min(at + 200)]);
     assert_eq!(found, None, "{place}");
@@ -230,7 +207,7 @@ async fn a_secret_that_was_used_is_nowhere_but_with_the_service() {
     assert_eq!(bank.seen().len(), 4);
     assert!(bank.seen().iter().all(|seen| seen.headers["authorization"].contains(CANARY)), "it was there");
     assert_no_canary("the answers of the API", &answers);
-    let rows = everything(&database).await;
+    let rows = database.everything().await;
     assert!(
         rows.contains("{{secret:bank}}") && rows.contains("on-purpose"),
         "what was looked through is what there is"

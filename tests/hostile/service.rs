@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use windlass_host::model::MasterKeys;
 use windlass_host::sandbox::{Limits, Resolve, Resolving};
-use windlass_host::worker::{HostConfig, Outbound};
+use windlass_host::worker::{HostConfig, Resolver};
 
 use crate::harness::api::Api;
 use crate::harness::database::Database;
@@ -141,11 +141,11 @@ impl Post {
     pub(super) async fn open(limits: Limits, grants: &str) -> Self {
         let (database, names) = (Database::new().await, Names::default());
         let keys = MasterKeys::parse(&master_key(1)).expect("a key");
-        let outbound = Outbound { resolver: Arc::new(names.clone()), master_keys: Some(Arc::new(keys)) };
+        let (resolver, master_keys) = (Resolver(Arc::new(names.clone())), Some(Arc::new(keys)));
         let copy = database.clone();
         // Each instance reserves addresses, and a process has only so many.
         let limits = Limits { workflow_instances: 64, step_instances: 16, ..limits };
-        let config = HostConfig { limits, outbound, ..HostConfig::default() };
+        let config = HostConfig { limits, resolver, master_keys, ..HostConfig::default() };
         let server = on_own_threads(move || async move { serve(&copy, config).await }).await;
         let api = Api::new(&server);
         api.deploy(guest_bytes("courier"), grants).await.expect("deployed");

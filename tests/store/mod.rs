@@ -3,6 +3,8 @@
 mod holes;
 mod interleavings;
 mod pages;
+mod seals;
+mod second_wall;
 mod sql;
 mod strikes;
 mod tenants;

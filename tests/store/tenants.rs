@@ -4,16 +4,25 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 use windlass_host::model::{
-    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope, Who,
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope,
+    SecretBinding, Who,
 };
-use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store};
+use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store, WrappedKey};
 
 use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-const OF_NO_TENANT: [(&str, &str); 9] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
     ("clone", "no query"),
+    ("with_master_keys", "no query"),
+    ("payload_key", "for what the host writes: nobody is told"),
+    ("seal_payloads", "takes a key for all namespaces"),
+    ("data_keys", "of the operator's command line"),
+    ("rewrap_data_key", "of the operator's command line"),
+    ("rotate_data_key", "of the operator's command line"),
+    ("forget_data_keys", "of the operator's command line"),
+    ("reseal_secret", "of the operator's command line"),
     ("get_namespace", "the namespace itself is what is asked for"),
     ("put_namespace", "takes a key for all namespaces"),
     ("recount_storage", "takes a key for all namespaces"),
@@ -25,10 +34,10 @@ const OF_NO_TENANT: [(&str, &str); 9] = [
 ];
 
 /// What the API, and what it calls, asks of the store.
-fn used() -> BTreeSet<String> {
+pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
-    let run = ["namespaces", "program", "runner", "upload"].map(|file| format!("run/{file}.rs"));
+    let run = ["namespaces", "program", "runner", "secrets", "upload"].map(|file| format!("run/{file}.rs"));
     for file in run.into_iter().chain(["authenticate", "host", "namespaces"].map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
@@ -126,6 +135,23 @@ impl Walk {
         self.saw_nothing("deploy", (version, is_new) == (1, true));
     }
 
+    /// One of its own does not help: there is a data key of `default` and a secret `s`.
+    async fn secrets(&mut self) {
+        let (store, other) = (self.store.clone(), self.other.clone());
+        let (name, who) = (Name::new("s").expect("a name"), Who::Dev);
+        self.saw_nothing("data_key", store.data_key(&other).await.expect("read").is_none());
+        self.saw_nothing("secret", store.secret(&other, &name).await.expect("read").is_none());
+        self.saw_nothing("sealed_secrets", store.sealed_secrets(&other, None).await.expect("read").is_empty());
+        self.saw_nothing("delete_secret", !store.delete_secret(&other, &name, &who).await.expect("asked"));
+        let binding = SecretBinding { targets: vec![], header: "authorization".to_owned() };
+        let key_of_default = Uuid::from_u128(1);
+        let set = store.set_secret(&other, &name, &binding, key_of_default, b"x", &who).await;
+        self.saw_nothing("set_secret", set.expect("asked").is_none());
+        let (key_id, master_key_id) = (Uuid::from_u128(2), "0000000000000000".to_owned());
+        let own = WrappedKey { namespace: other.clone(), key_id, master_key_id, wrapped: b"own".to_vec() };
+        self.saw_nothing("keep_data_key", store.keep_data_key(&own).await.expect("kept").wrapped == b"own");
+    }
+
     async fn keys(&mut self) {
         let (store, reach) = (self.store.clone(), Reach::One(self.other.clone()));
         let (key, new) = (ApiKey::new(), ApiKey::new());
@@ -150,7 +176,7 @@ impl Walk {
 }
 
 /// One of everything that a run can leave.
-async fn run_with_everything(sql: &mut Sql) -> Uuid {
+pub(super) async fn run_with_everything(sql: &mut Sql) -> Uuid {
     let run = sql.start(true).await;
     let commit = sql.commit(1, &event(run, 0, "1"), "");
     sql.run(&commit).await;
@@ -161,6 +187,8 @@ async fn run_with_everything(sql: &mut Sql) -> Uuid {
     ))
     .await;
     sql.run(&format!("SELECT send_update('default', '{run}', 'add', '1', 'u', 10)")).await;
+    sql.run("SELECT keep_data_key('default', '00000000-0000-0000-0000-000000000001', '0000000000000000', 'x')").await;
+    sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x')").await;
     sql.run("INSERT INTO grants (namespace, component, http_grant) VALUES ('default', 'c', '127.0.0.1:*')").await;
     run
 }
@@ -177,6 +205,7 @@ async fn no_function_of_the_store_answers_another_tenant() {
     walk.reads().await;
     walk.writes().await;
     walk.components().await;
+    walk.secrets().await;
     walk.keys().await;
     assert_eq!(rows_of_owner(&sql).await, before);
     // Its own tenant sees all of it.
@@ -195,7 +224,8 @@ async fn no_function_of_the_store_answers_another_tenant() {
 async fn rows_of_owner(sql: &Sql) -> Vec<Option<String>> {
     let mut all = Vec::new();
     let of_run = ["runs", "owned", "inbox", "updates"].map(|table| format!("{table} t"));
-    let of_tenant = ["versions", "workflows", "grants"].map(|table| format!("{table} t WHERE t.namespace = 'default'"));
+    let of_tenant = ["versions", "workflows", "grants", "data_keys", "secrets"]
+        .map(|table| format!("{table} t WHERE t.namespace = 'default'"));
     for rows in of_run.into_iter().chain(of_tenant) {
         all.push(sql.database.text(&format!("SELECT string_agg(t::text, ',' ORDER BY t::text) FROM {rows}")).await);
     }

@@ -105,7 +105,7 @@ impl Code {
             Self::Overloaded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "This host has as much in work as it can")
             }
-            Self::NoMasterKey => (StatusCode::CONFLICT, "no-master-key", "The host cannot seal secrets"),
+            Self::NoMasterKey => (StatusCode::CONFLICT, "no-master-key", "The host does not have the master key"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "This cannot be served now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The host has a bug"),
         }
@@ -163,6 +163,7 @@ impl From<store::Error> for Problem {
             E::StorageFull => Self::new(Code::StorageFull, detail),
             E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),
             E::NoSuchNamespace => Self::no_such_namespace(),
+            E::Sealed(SealError::NoMasterKey(_)) => Self::new(Code::NoMasterKey, detail),
             E::WorkflowTaken(_) => Self::new(
                 Code::WorkflowTaken,
                 format!("{detail}; give it another name, or deploy under that component's name"),
@@ -173,7 +174,7 @@ impl From<store::Error> for Problem {
                               Idempotency-Key if it must not be done twice";
                 Self::new(Code::Unavailable, detail)
             }
-            E::Conflict(_) | E::StartedMeanwhile | E::Internal(_) => {
+            E::Conflict(_) | E::StartedMeanwhile | E::Sealed(_) | E::Internal(_) => {
                 tracing::error!(error = %detail, "a request could not be served");
                 // What the database says may name what is none of the caller's business.
                 Self::new(Code::Internal, "the operator finds the reason in the host's log")
@@ -197,6 +198,7 @@ impl From<NamespaceError> for Problem {
     fn from(error: NamespaceError) -> Self {
         match error {
             NamespaceError::Limit(error) => error.into(),
+            NamespaceError::Secret(error) => error.into(),
             NamespaceError::Store(error) => error.into(),
         }
     }

@@ -15,7 +15,7 @@ use super::view::NamespaceView;
 use crate::model::{Namespace, parse_limit};
 use crate::worker::Host;
 
-/// What a namespace is to have of its own.
+/// What a namespace is to have of its own, and how its payloads are kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutNamespace {
@@ -24,6 +24,10 @@ pub struct PutNamespace {
     #[serde(default)]
     #[schema(value_type = Object, example = json!({ "memory_bytes": "32MiB", "open_calls": 100 }))]
     pub limits: BTreeMap<String, Option<LimitValue>>,
+    /// Whether payloads that are kept from now on are sealed in the database; it stays as it is if it is not said. What is there
+    /// already stays as it is, and readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_payloads: Option<bool>,
 }
 
 /// A limit, as people write it.
@@ -46,6 +50,7 @@ pub enum LimitValue {
     responses(
         (status = 201, body = NamespaceView, description = "Created"),
         (status = 200, body = NamespaceView, description = "Changed"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "no-master-key"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "no-such-limit, limit-too-high"),
     )
 )]
@@ -64,7 +69,7 @@ pub(super) async fn put_namespace(
         };
         limits.push((name, number));
     }
-    let is_new = host.put_namespace(&namespace, &limits, &who).await?;
+    let is_new = host.put_namespace(&namespace, &limits, request.seal_payloads, &who).await?;
     let view = NamespaceView::new(host.get_namespace(&namespace).await?, host.default_limits());
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, axum::Json(view)))
 }

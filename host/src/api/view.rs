@@ -20,6 +20,8 @@ pub struct NamespaceView {
     pub created_at: Timestamp,
     /// Bytes that it keeps in the database, about.
     pub stored_bytes: u64,
+    /// Whether payloads that are kept from now on are sealed in the database.
+    pub seal_payloads: bool,
     /// The limits that are its own.
     pub own_limits: BTreeMap<String, u64>,
     /// All limits, as they count for it at this host.
@@ -29,10 +31,11 @@ pub struct NamespaceView {
 impl NamespaceView {
     /// Of a namespace at a host with these limits.
     pub fn new(summary: NamespaceSummary, limits: &GuestLimits) -> Self {
-        let NamespaceSummary { namespace, limits: own_limits, created_at, stored_bytes } = summary;
+        let NamespaceSummary { namespace, limits: own_limits, seal_payloads, created_at, stored_bytes } = summary;
         let with = limits.with(&own_limits);
         let limits = GuestLimits::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), with.get(name)?))).collect();
-        Self { namespace, created_at, stored_bytes: stored_bytes.unsigned_abs(), own_limits, limits }
+        let stored_bytes = stored_bytes.unsigned_abs();
+        Self { namespace, created_at, stored_bytes, seal_payloads, own_limits, limits }
     }
 }
 

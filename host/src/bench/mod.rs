@@ -19,6 +19,7 @@ mod quantiles;
 mod recovery;
 mod replay;
 pub mod sample;
+mod sealing;
 mod signal;
 mod soak;
 mod stage;
@@ -56,13 +57,15 @@ pub enum Workload {
     Upload,
     /// Claiming runs among many closed ones.
     Claims,
+    /// What it costs to seal payloads.
+    Sealing,
     /// Half the load for half an hour: nothing grows, nothing slows down.
     Soak,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Throughput,
         Self::Latency,
         Self::Effects,
@@ -73,6 +76,7 @@ impl Workload {
         Self::Recovery,
         Self::Upload,
         Self::Claims,
+        Self::Sealing,
         Self::Soak,
     ];
 
@@ -89,6 +93,7 @@ impl Workload {
             Self::Recovery => "recovery",
             Self::Upload => "upload",
             Self::Claims => "claims",
+            Self::Sealing => "sealing",
             Self::Soak => "soak",
         }
     }
@@ -131,6 +136,7 @@ pub async fn run(options: &Options, workloads: &[Workload], say: &mut dyn FnMut(
             Workload::Recovery => recovery::run(&mut bench).await?,
             Workload::Upload => upload::run(&mut bench).await?,
             Workload::Claims => claims::run(&mut bench).await?,
+            Workload::Sealing => sealing::run(&mut bench).await?,
             Workload::Soak => soak::run(&mut bench).await?,
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Dev {
 }
 
 impl Dev {
-    pub(super) async fn run(self, json: bool) -> anyhow::Result<Done> {
+    pub(super) async fn run(mut self, json: bool) -> anyhow::Result<Done> {
         if let Some(url) = &self.database_url {
             return self.host.serve(url, self.access(), json).await;
         }
@@ -40,6 +40,7 @@ impl Dev {
         if !json {
             output::line(format!("database {} (ready in {} ms)", data_dir.display(), begun.elapsed().as_millis()));
         }
+        self.host.master_key.or_kept_in(data_dir.join("master-key"))?;
         let done = self.host.serve(&server.url(), self.access(), json).await;
         // After the host: it writes until it has ended.
         tokio::task::spawn_blocking(move || drop(server)).await?;

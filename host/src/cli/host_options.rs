@@ -45,7 +45,7 @@ pub(super) struct HostOptions {
     #[arg(long, env = "WINDLASS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    master_key: MasterKeyOptions,
+    pub(super) master_key: MasterKeyOptions,
     /// Processor time that compiling a component may take, in whole seconds
     #[arg(long, value_name = "TIME", env = "WINDLASS_COMPILE_TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     compile_time: Duration,
@@ -102,6 +102,12 @@ impl HostOptions {
         let config = self.config()?;
         let stop = serve::stop_signal()?;
         let store = Store::connect(database_url, &self.schema).await?;
+        if let Some(id) = store.missing_master_key(config.master_keys.as_deref()).await? {
+            bail!(
+                "payloads in this database are sealed under the master key {id}, which this host does not have: give it a \
+                 --master-key-file with that key in it"
+            );
+        }
         let listener = serve::bind(self.listen).await?;
         let api_key = if access == Access::KeysAndFirst { first_key(&store).await? } else { None };
         let scheme = if certificate.is_some() { "https" } else { "http" };
@@ -135,7 +141,7 @@ impl HostOptions {
         let program = std::env::current_exe().context("this program cannot be found, which is the compiler as well")?;
         config.compiler = Compiler::Process { program, limits };
         config.lease = LeaseTimes { ttl: self.lease, renew: self.lease / 10 };
-        config.outbound.master_keys = self.master_key.read()?.map(Arc::new);
+        config.master_keys = self.master_key.read()?.map(Arc::new);
         Ok(config)
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Namespace {
 enum Command {
     /// Create a namespace
     Create(Limits),
-    /// Change limits of a namespace
+    /// Change a namespace
     Set(Limits),
     /// Show a namespace, and what it may use
     Show {
@@ -52,6 +52,9 @@ struct Limits {
     /// A limit of its own, as memory_bytes=32MiB; with `default`, the host's again. docs/limits.md lists them
     #[arg(long = "limit", value_name = "LIMIT=NUMBER", value_parser = limit)]
     limits: Vec<(String, Option<LimitValue>)>,
+    /// Whether payloads that are kept from now on are sealed in the database
+    #[arg(long, value_name = "true|false")]
+    seal_payloads: Option<bool>,
 }
 
 fn limit(text: &str) -> Result<(String, Option<LimitValue>), String> {
@@ -87,8 +90,8 @@ impl Namespace {
 }
 
 async fn put(limits: Limits, client: &Client) -> anyhow::Result<Done> {
-    let Limits { name, limits } = limits;
-    let body = PutNamespace { limits: limits.into_iter().collect::<BTreeMap<_, _>>() };
+    let Limits { name, limits, seal_payloads } = limits;
+    let body = PutNamespace { limits: limits.into_iter().collect::<BTreeMap<_, _>>(), seal_payloads };
     let request = client.request_outside(Method::PUT, &format!("/v1/namespaces/{name}")).json(&body);
     show(&client.send(request).await?, client)
 }
@@ -101,6 +104,7 @@ fn show(namespace: &NamespaceView, client: &Client) -> anyhow::Result<Done> {
     output::line(format!("namespace  {}", namespace.namespace));
     output::line(format!("created    {}", output::time(namespace.created_at)));
     output::line(format!("keeps      {} bytes", namespace.stored_bytes));
+    output::line(format!("payloads   {}", if namespace.seal_payloads { "sealed" } else { "not sealed" }));
     let rows = namespace.limits.iter().map(|(name, number)| {
         let whose = if namespace.own_limits.contains_key(name) { "its own" } else { "" };
         vec![name.clone(), number.to_string(), whose.to_owned()]

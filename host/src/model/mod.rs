@@ -14,6 +14,7 @@ mod manifest;
 mod name;
 mod path_prefix;
 mod payload;
+mod payload_key;
 mod retry;
 mod run;
 mod seal;
@@ -35,6 +36,7 @@ pub use manifest::{Manifest, ManifestError, StepDeclaration, WorkflowDeclaration
 pub use name::{Name, NameError, Namespace};
 pub use path_prefix::{Below, PathPrefix};
 pub use payload::{Payload, PayloadError};
+pub use payload_key::{PayloadKey, sealed_text, sealed_under};
 pub use retry::RetryPolicy;
 pub use run::{CancelReason, Durability, Origin, RunInfo, RunState, Seed};
 pub use seal::{DataKey, KeyError, MasterKey, MasterKeys, SealError};

@@ -111,6 +111,13 @@ impl MasterKeys {
         if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self(keys)) }
     }
 
+    /// A new key, as [`parse`](Self::parse) reads it.
+    pub fn generate() -> Result<Zeroizing<String>, SealError> {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        fill(&mut *key)?;
+        Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*key))))
+    }
+
     /// The one that new data keys are wrapped under.
     pub fn current(&self) -> &MasterKey {
         // `parse` makes none without a key.
@@ -121,6 +128,11 @@ impl MasterKeys {
     pub fn and_older(mut self, older: Self) -> Self {
         self.0.extend(older.0);
         self
+    }
+
+    /// Whether there is one of this id.
+    pub fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id == id)
     }
 
     /// A data key that was wrapped under the master key `master_id`.

@@ -167,7 +167,7 @@ impl Activation {
 
     /// Whether the namespace keeps as much as it may.
     pub(super) fn has_no_room(&self) -> bool {
-        self.tenant.meter.is_full()
+        self.tenant.account.is_full()
     }
 
     fn check_is_waiting_for_something(&mut self) -> Result<(), Interruption> {

@@ -6,23 +6,23 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::model::{GuestLimits, Namespace, OwnLimits};
-use crate::store::{self, Meter, Meters, Store};
+use crate::store::{self, Account, Accounts, Store};
 
 /// A namespace, for whoever does something for it.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// What it may use.
     pub limits: Arc<GuestLimits>,
-    /// Counts what it keeps.
-    pub meter: Arc<Meter>,
+    /// What whoever writes for it has to know.
+    pub account: Arc<Account>,
 }
 
 /// The namespaces that this host has to do with.
 pub struct Namespaces {
     store: Store,
     limits: GuestLimits,
-    /// Counts what is written for them.
-    pub meters: Meters,
+    /// For those who write for them.
+    pub accounts: Accounts,
     tenants: Cache<Namespace, Tenant>,
 }
 
@@ -36,7 +36,7 @@ impl Namespaces {
     /// None known yet. `limits`: for those that have none of their own, and the most that any can have.
     pub fn new(store: Store, limits: GuestLimits) -> Self {
         let tenants = Cache::builder().max_capacity(TENANTS_MAX).time_to_live(KEPT).build();
-        Self { store, limits, meters: Meters::default(), tenants }
+        Self { store, limits, accounts: Accounts::default(), tenants }
     }
 
     /// What a namespace may use. One that is not there may use what all may: nothing of it can be found anyway.
@@ -45,9 +45,10 @@ impl Namespaces {
             let found = self.store.get_namespace(namespace).await?;
             let (own, stored) = found.map_or((OwnLimits::new(), 0), |found| (found.limits, found.stored_bytes));
             let limits = Arc::new(self.limits.with(&own));
-            let meter = self.meters.of(namespace);
-            meter.set(stored, limits.storage_bytes);
-            Ok::<_, store::Error>(Tenant { limits, meter })
+            let account = self.accounts.of(namespace);
+            account.set(stored, limits.storage_bytes);
+            account.seal_under(self.store.payload_key(namespace).await?);
+            Ok::<_, store::Error>(Tenant { limits, account })
         };
         self.tenants.try_get_with_by_ref(namespace, load).await
     }

@@ -151,7 +151,7 @@ impl Runner {
         let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
         if let Started::New(_) = started {
-            self.namespaces.meters.of(&run.namespace).add_row(run.input.len());
+            self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
         }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
@@ -183,8 +183,8 @@ impl Runner {
             idempotency_key: run.idempotency_key.clone(),
         };
         let end = self.lease.lost.child_token();
-        let meter = self.namespaces.meters.of(&run.namespace);
-        let (writer, accepted) = self.writers.for_new_run(start, meter, end.clone());
+        let account = self.namespaces.accounts.of(&run.namespace);
+        let (writer, accepted) = self.writers.for_new_run(start, account, end.clone());
         let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
@@ -251,8 +251,8 @@ impl Runner {
 
     fn entry(&self, claimed: Claimed, is_new: bool, place: Place) -> Entry {
         let end = self.lease.lost.child_token();
-        let meter = self.namespaces.meters.of(&claimed.info.namespace);
-        let writer = self.writers.for_run(claimed.info.run_id, meter, end.clone());
+        let account = self.namespaces.accounts.of(&claimed.info.namespace);
+        let writer = self.writers.for_run(claimed.info.run_id, account, end.clone());
         Entry { claimed, is_new, place, writer, end }
     }
 

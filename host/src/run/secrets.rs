@@ -24,7 +24,7 @@ pub struct Secrets {
 pub enum SecretError {
     /// This host has none.
     #[error(
-        "this host has no master key to seal secrets with: start it with WINDLASS_MASTER_KEY_FILE, a file that holds 32 random \
+        "this host has no master key to seal with: start it with WINDLASS_MASTER_KEY_FILE, a file that holds 32 random \
          bytes as base64 (`head -c 32 /dev/urandom | base64`), the same for all hosts"
     )]
     NoMasterKey,
@@ -63,13 +63,9 @@ impl Secrets {
         value: &SecretValue,
         who: &Who,
     ) -> Result<bool, SecretError> {
-        let keys = self.keys.as_ref().ok_or(SecretError::NoMasterKey)?;
+        let keys = self.check()?;
         let is_new = loop {
-            let wrapped = match self.store.data_key(namespace).await? {
-                Some(wrapped) => wrapped,
-                None => self.store.keep_data_key(&new_data_key(keys, namespace)?).await?,
-            };
-            let key = unwrap(keys, &wrapped)?;
+            let key = unwrap(keys, &self.data_key(keys, namespace).await?)?;
             let sealed = key.seal(&context(namespace, name, binding), value.reveal())?;
             // The key may have been changed for another between the two.
             if let Some(is_new) = self.store.set_secret(namespace, name, binding, key.id, &sealed, who).await? {
@@ -78,6 +74,26 @@ impl Secrets {
         };
         self.sealed.invalidate(&(namespace.clone(), name.clone())).await;
         Ok(is_new)
+    }
+
+    /// The master keys, if this host has any.
+    pub fn check(&self) -> Result<&MasterKeys, SecretError> {
+        self.keys.as_deref().ok_or(SecretError::NoMasterKey)
+    }
+
+    /// Seal the payloads of a namespace that are kept from now on, or no longer.
+    pub async fn seal_payloads(&self, namespace: &Namespace, seal: bool, who: &Who) -> Result<(), SecretError> {
+        if seal {
+            self.data_key(self.check()?, namespace).await?;
+        }
+        Ok(self.store.seal_payloads(namespace, seal, who).await?)
+    }
+
+    async fn data_key(&self, keys: &MasterKeys, namespace: &Namespace) -> Result<WrappedKey, SecretError> {
+        Ok(match self.store.data_key(namespace).await? {
+            Some(wrapped) => wrapped,
+            None => self.store.keep_data_key(&new_data_key(keys, namespace)?).await?,
+        })
     }
 
     /// Forget a secret. Returns whether there was one.
@@ -92,8 +108,7 @@ impl Secrets {
         let Some(sealed) = self.sealed.try_get_with((namespace.clone(), name.clone()), load).await? else {
             return Ok(None);
         };
-        let keys = self.keys.as_ref().ok_or(SecretError::NoMasterKey)?;
-        Ok(Some(open(keys, &sealed)?))
+        Ok(Some(open(self.check()?, &sealed)?))
     }
 }
 

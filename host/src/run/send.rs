@@ -21,7 +21,7 @@ impl Activation {
         let runner = self.runner.clone();
         let gate = RunGate { lease: runner.lease.clone(), writer: self.writer.clone() };
         let (info, address): (Arc<RunInfo>, _) = (self.info.clone(), self.place.address.clone());
-        let (inbox, meter) = (InboxMax::from(&*self.tenant.limits), self.tenant.meter.clone());
+        let (inbox, account) = (InboxMax::from(&*self.tenant.limits), self.tenant.account.clone());
         let sending = tokio::spawn(async move {
             let signal_id = format!("run/{}/{call}", info.run_id);
             let outcome = loop {
@@ -33,7 +33,7 @@ impl Activation {
                     runner.store.send_signal(&info.namespace, to, &name, &payload, Some(&signal_id), inbox).await;
                 if let Ok(sent) = &sent {
                     if sent.accepted {
-                        meter.add_row(payload.len());
+                        account.add_row(payload.len());
                     }
                     let hint = if sent.owner.is_some() { Hint::Mail(to) } else { Hint::Ready };
                     // A host that stops needs no hints.

@@ -60,7 +60,7 @@ pub async fn upload(
     grants: &[HttpGrant],
     who: &Who,
 ) -> Result<Uploaded, UploadError> {
-    if tenant.meter.is_full() {
+    if tenant.account.is_full() {
         return Err(store::Error::StorageFull.into());
     }
     let manifest = inspect(programs, (namespace, tenant), bytes.clone()).await?;
@@ -69,7 +69,7 @@ pub async fn upload(
     let (version, is_new) = store.deploy(deployment).await?;
     programs.forget_grants(namespace, &component).await;
     if is_new {
-        tenant.meter.add_row(bytes.len());
+        tenant.account.add_row(bytes.len());
     }
     Ok(Uploaded { component, version, is_new, manifest })
 }

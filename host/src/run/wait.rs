@@ -175,7 +175,11 @@ impl Activation {
 
     /// Look into the run's inbox.
     pub(super) async fn read_letters(&mut self) -> Result<(), Interruption> {
-        let letters = self.runner.store.letters(&self.runner.lease, self.info.run_id, self.letters.last()).await?;
+        let letters = self
+            .runner
+            .store
+            .letters(&self.runner.lease, &self.info.namespace, self.info.run_id, self.letters.last())
+            .await?;
         self.letters.add(letters.ok_or(Lost)?);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The thread that makes guests look at the time: every 10 ms while any computes, and not at all while none does. One for all
+//! The thread that makes guests look at the time: every 2 ms while any computes, and not at all while none does. One for all
 //! engines of the process.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use wasmtime::EngineWeak;
 
 /// How often guest code looks at the time.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(2);
 
 /// Ticks with no guest that computes after which the thread rests: to wake it costs more than to let it tick on for a while.
-const QUIET_TICKS: u32 = 100;
+const QUIET_TICKS: u32 = 500;
 
 /// Guests that compute.
 static COMPUTING: AtomicUsize = AtomicUsize::new(0);

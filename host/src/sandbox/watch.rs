@@ -9,10 +9,10 @@ use wasmtime::{Result, UpdateDeadline};
 use super::Violation;
 use super::trap::TIME_EXCEEDED;
 
-/// Processor time that a guest may take on a thread that others need too. Most turns take a hundredth of it.
-const SLICE: Duration = Duration::from_millis(20);
+/// Processor time that a guest may take on a thread that others need too. Most turns take a hundredth of it or two.
+const SLICE: Duration = Duration::from_millis(4);
 
-/// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 10 ms.
+/// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 2 ms.
 #[derive(Debug)]
 pub struct Watch {
     deadline: Instant,

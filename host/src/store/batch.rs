@@ -11,8 +11,12 @@ use super::columns::{
 };
 use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
+use super::seals::seal;
 use super::{CloseState, Lease, Result, RunSummary};
-use crate::model::{Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, RunId, RunState};
+use crate::model::{
+    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
+    sealed_text,
+};
 
 /// Columns that grow as records are added.
 #[derive(Default)]
@@ -67,23 +71,24 @@ pub(super) fn int(number: u32) -> i32 {
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, run_id: RunId, record: &Record) {
+    /// `key`: what its payloads are sealed under.
+    pub(super) fn add(&mut self, run_id: RunId, key: Option<&PayloadKey>, record: &Record) -> Result<()> {
         if !matches!(record, Record::Start(_) | Record::Event(_) | Record::Log(..) | Record::Close(_)) {
             self.plain.remove(&run_id.0);
         }
         match record {
-            Record::Start(start) => self.add_start(start),
-            Record::Event(event) => self.add_event(run_id, event),
-            Record::Attempt(attempt) => self.add_attempt(run_id, attempt),
-            Record::Log(source, line) => self.add_log(run_id, *source, line),
-            Record::Publish(key, value) => self.add_value(run_id, key, value),
-            Record::StartChild(child) => self.add_child(run_id, child),
+            Record::Start(start) => self.add_start(key, start)?,
+            Record::Event(event) => self.add_event(run_id, key, event)?,
+            Record::Attempt(attempt) => self.add_attempt(run_id, key, attempt)?,
+            Record::Log(source, line) => self.add_log(run_id, key, *source, line)?,
+            Record::Publish(name, value) => self.add_value(run_id, key, name, value)?,
+            Record::StartChild(child) => self.add_child(run_id, key, child)?,
             Record::ReleaseChild(call) => {
                 self.releases.runs.push(run_id.0);
                 self.releases.calls.push(int(*call));
             }
             Record::Answer(call, answer) => {
-                let (failed, answer) = outcome_columns(answer);
+                let (failed, answer) = outcome_columns(key, answer)?;
                 self.answers.runs.push(run_id.0);
                 self.answers.calls.push(int(*call));
                 self.answers.failed.push(failed);
@@ -93,13 +98,14 @@ impl Batch {
                 self.discards.runs.push(run_id.0);
                 self.discards.inbox.push(*inbox);
             }
-            Record::Continue(origin, input) => self.add_continuation(run_id, origin, input),
-            Record::Close(close) => self.add_close(run_id, close),
+            Record::Continue(origin, input) => self.add_continuation(run_id, key, origin, input)?,
+            Record::Close(close) => self.add_close(run_id, key, close)?,
             Record::Park(park) => self.add_park(run_id, park),
         }
+        Ok(())
     }
 
-    fn add_start(&mut self, start: &Start) {
+    fn add_start(&mut self, key: Option<&PayloadKey>, start: &Start) -> Result<()> {
         let Start { info, input, idempotency_key } = start;
         let columns = &mut self.starts;
         self.plain.insert(info.run_id.0, Plain { index: columns.runs.len(), start: start.clone(), events: 0 });
@@ -111,30 +117,32 @@ impl Batch {
         columns.durabilities.push(i16::from(info.durability == Durability::Strict));
         columns.seeds.push(info.seed.0.to_vec());
         columns.keys.push(idempotency_key.clone());
-        columns.inputs.push(input.as_bytes().to_vec());
+        columns.inputs.push(seal(key, input.as_bytes())?);
         columns.started_ats.push(info.started_at.into());
         columns.deadline_ats.push(info.deadline.map(Into::into));
         columns.states.push(0);
         columns.results.push(None);
         columns.closed_ats.push(None);
+        Ok(())
     }
 
-    fn add_close(&mut self, run_id: RunId, close: &Close) {
+    fn add_close(&mut self, run_id: RunId, key: Option<&PayloadKey>, close: &Close) -> Result<()> {
         let Close { state, result, at } = close;
         if let Some(Plain { index, start, events }) = self.plain.remove(&run_id.0) {
             self.starts.states[index] = *state as i16;
-            self.starts.results[index] = Some(result.as_bytes().to_vec());
+            self.starts.results[index] = Some(seal(key, result.as_bytes())?);
             self.starts.closed_ats[index] = (*state != CloseState::Quarantined).then(|| (*at).into());
             self.ended.push(start.ended(close, events));
-            return;
+            return Ok(());
         }
         self.ends.runs.push(run_id.0);
         self.ends.states.push(*state as i16);
-        self.ends.results.push(result.as_bytes().to_vec());
+        self.ends.results.push(seal(key, result.as_bytes())?);
         self.ends.ats.push((*at).into());
+        Ok(())
     }
 
-    fn add_event(&mut self, run_id: RunId, event: &Event) {
+    fn add_event(&mut self, run_id: RunId, key: Option<&PayloadKey>, event: &Event) -> Result<()> {
         if let Some(plain) = self.plain.get_mut(&run_id.0) {
             plain.events += 1;
         }
@@ -144,7 +152,7 @@ impl Batch {
         columns.ats.push(event.at.into());
         match &event.kind {
             EventKind::Completed { call, outcome, attempt, inbox } => {
-                let (failed, outcome) = outcome_columns(outcome);
+                let (failed, outcome) = outcome_columns(key, outcome)?;
                 columns.kinds.push(match call.ask {
                     Ask::Step { .. } => KIND_STEP,
                     Ask::Sleep { .. } => KIND_SLEEP,
@@ -155,7 +163,7 @@ impl Batch {
                 });
                 columns.calls.push(Some(int(call.id)));
                 columns.names.push(call.ask.name().to_owned());
-                columns.inputs.push(Some(call.ask.input().as_bytes().to_vec()));
+                columns.inputs.push(Some(seal(key, call.ask.input().as_bytes())?));
                 columns.attempts.push(int(*attempt));
                 columns.failed.push(failed);
                 columns.outcomes.push(Some(outcome));
@@ -174,21 +182,25 @@ impl Batch {
                 columns.inbox.push(*inbox);
             }
         }
+        Ok(())
     }
 
-    fn add_attempt(&mut self, run_id: RunId, attempt: &Attempt) {
+    fn add_attempt(&mut self, run_id: RunId, key: Option<&PayloadKey>, attempt: &Attempt) -> Result<()> {
         let columns = &mut self.attempts;
         columns.runs.push(run_id.0);
         columns.calls.push(int(attempt.call));
         columns.attempts.push(int(attempt.attempt));
-        columns.failures.push(attempt.failure.as_ref().map(|failure| Payload::of(failure).as_bytes().to_vec()));
-        columns.heartbeats.push(attempt.heartbeat.as_ref().map(|heartbeat| heartbeat.as_bytes().to_vec()));
+        let failure = attempt.failure.as_ref().map(Payload::of);
+        columns.failures.push(failure.map(|failure| seal(key, failure.as_bytes())).transpose()?);
+        let heartbeat = attempt.heartbeat.as_ref();
+        columns.heartbeats.push(heartbeat.map(|heartbeat| seal(key, heartbeat.as_bytes())).transpose()?);
         columns.started_ats.push(attempt.started_at.into());
         columns.ended_ats.push(attempt.ended_at.map(Into::into));
         columns.next_ats.push(attempt.next_at.map(Into::into));
+        Ok(())
     }
 
-    fn add_log(&mut self, run_id: RunId, source: Source, line: &LogLine) {
+    fn add_log(&mut self, run_id: RunId, key: Option<&PayloadKey>, source: Source, line: &LogLine) -> Result<()> {
         let (source, attempt) = match source {
             Source::Workflow(generation) => (-1, int(generation)),
             Source::Step(call, attempt) => (int(call), int(attempt)),
@@ -199,44 +211,56 @@ impl Batch {
         columns.attempts.push(attempt);
         columns.numbers.push(int(line.number));
         columns.levels.push(level_code(line.level));
-        // The one character that Postgres cannot keep in a text.
-        columns.messages.push(line.message.replace('\0', "\u{fffd}"));
+        columns.messages.push(match key {
+            Some(key) => key.seal_text(&line.message)?,
+            None => kept_text(&line.message),
+        });
+        Ok(())
     }
 
-    fn add_value(&mut self, run_id: RunId, key: &Name, value: &Payload) {
-        let columns = &mut self.values;
+    fn add_value(&mut self, run_id: RunId, key: Option<&PayloadKey>, name: &Name, value: &Payload) -> Result<()> {
+        let (columns, value) = (&mut self.values, seal(key, value.as_bytes())?);
         // One statement cannot write a row twice: the last value wins here already.
-        let before = columns.runs.iter().zip(&columns.keys).position(|(run, k)| *run == run_id.0 && **k == **key);
+        let before = columns.runs.iter().zip(&columns.keys).position(|(run, k)| *run == run_id.0 && **k == **name);
         if let Some(before) = before {
-            columns.values[before] = value.as_bytes().to_vec();
-            return;
+            columns.values[before] = value;
+            return Ok(());
         }
         columns.runs.push(run_id.0);
-        columns.keys.push(key.to_string());
-        columns.values.push(value.as_bytes().to_vec());
+        columns.keys.push(name.to_string());
+        columns.values.push(value);
+        Ok(())
     }
 
-    fn add_child(&mut self, run_id: RunId, child: &NewChild) {
+    fn add_child(&mut self, run_id: RunId, key: Option<&PayloadKey>, child: &NewChild) -> Result<()> {
         let columns = &mut self.children;
         columns.runs.push(run_id.0);
         columns.calls.push(int(child.call));
         columns.ids.push(child.run_id.0);
         columns.workflows.push(child.workflow.to_string());
-        columns.inputs.push(child.input.as_bytes().to_vec());
+        columns.inputs.push(seal(key, child.input.as_bytes())?);
         columns.seeds.push(child.seed.0.to_vec());
         columns.abandon.push(child.options.abandon);
         columns.detached.push(child.options.detached);
+        Ok(())
     }
 
-    fn add_continuation(&mut self, run_id: RunId, origin: &Origin, input: &Payload) {
+    fn add_continuation(
+        &mut self,
+        run_id: RunId,
+        key: Option<&PayloadKey>,
+        origin: &Origin,
+        input: &Payload,
+    ) -> Result<()> {
         let columns = &mut self.continuations;
         columns.runs.push(run_id.0);
         columns.generations.push(int(origin.generation));
         columns.seqs.push(int(origin.seq));
         columns.calls.push(int(origin.call));
-        columns.inputs.push(input.as_bytes().to_vec());
+        columns.inputs.push(seal(key, input.as_bytes())?);
         columns.ats.push(origin.at.into());
         columns.told.push(origin.told.map(|reason| reason.as_str().to_owned()));
+        Ok(())
     }
 
     fn add_park(&mut self, run_id: RunId, park: &Park) {
@@ -297,11 +321,17 @@ impl Start {
     }
 }
 
-fn outcome_columns(outcome: &Outcome) -> (bool, Vec<u8>) {
-    match outcome {
-        Outcome::Ok(payload) => (false, payload.as_bytes().to_vec()),
-        Outcome::Failed(failure) => (true, Payload::of(failure).as_bytes().to_vec()),
-    }
+fn outcome_columns(key: Option<&PayloadKey>, outcome: &Outcome) -> Result<(bool, Vec<u8>)> {
+    Ok(match outcome {
+        Outcome::Ok(payload) => (false, seal(key, payload.as_bytes())?),
+        Outcome::Failed(failure) => (true, seal(key, Payload::of(failure).as_bytes())?),
+    })
+}
+
+/// A text that is not sealed: without the one character that Postgres cannot keep, and not to be taken for one that is.
+fn kept_text(text: &str) -> String {
+    let text = text.replace('\0', "\u{fffd}");
+    if sealed_text(&text).is_some() { format!("\u{fffd}{text}") } else { text }
 }
 
 /// Names have no commas.

@@ -53,7 +53,7 @@ impl Store {
         .bind(workflows)
         .bind(grants)
         .bind(who.to_string())
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.tenant(namespace).await?)
         .await?;
         Ok((version.unsigned_abs(), created))
     }
@@ -64,7 +64,7 @@ impl Store {
             sqlx::query_as("SELECT component, version FROM workflows WHERE namespace = $1 AND workflow = $2")
                 .bind(&**namespace)
                 .bind(&**workflow)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.tenant(namespace).await?)
                 .await?;
         let Some((component, version)) = row else { return Ok(None) };
         let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
@@ -80,7 +80,7 @@ impl Store {
         .bind(&**namespace)
         .bind(&**component)
         .bind(super::batch::int(version))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
         let Some((digest, bytes, manifest)) = row else { return Ok(None) };
         let corrupt = |what: &str| Error::Internal(sqlx::Error::Decode(format!("a version's {what}").into()));

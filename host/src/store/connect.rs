@@ -5,11 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio_rustls::rustls;
 
-use super::Store;
+use super::seals::Seals;
+use super::{Store, tenant};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -38,12 +39,15 @@ pub enum ConnectError {
     /// It may lose what it confirmed.
     #[error("the database runs with {0}: a commit could be lost in a crash, which Windlass promises never happens")]
     NotDurable(String),
+    /// The role of the tenants.
+    #[error("the database does not let tenants be kept apart: {}", said(.0))]
+    Tenants(sqlx::Error),
     /// A migration.
     #[error("the schema cannot be brought up to date: {0}")]
     Migrate(MigrateError),
 }
 
-/// Connections for the API and for the actors; the writers, the heartbeat and the listener have their own.
+/// Connections for the actors; tenants, the writers, the heartbeat and the listener have their own.
 const POOL_SIZE: u32 = 8;
 
 impl Store {
@@ -67,16 +71,12 @@ impl Store {
         ]);
         let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;
         check_durability(&mut connection).await?;
-        let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
-        // Two hosts may start at once, and `IF NOT EXISTS` does not wait for the other.
-        let created = sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await;
-        if let Err(error) = created {
-            let unique_violation = error.as_database_error().and_then(|error| error.code()).as_deref() == Some("23505");
-            if !unique_violation {
-                return Err(ConnectError::Unreachable(error));
-            }
-        }
+        create_schema(&mut connection, schema).await?;
         MIGRATIONS.run(&mut connection).await.map_err(ConnectError::Migrate)?;
+        let role: String = sqlx::query_scalar("SELECT admit_tenants()")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(ConnectError::Tenants)?;
         connection.close().await.map_err(ConnectError::Unreachable)?;
         let pool = PgPoolOptions::new()
             .max_connections(POOL_SIZE)
@@ -86,7 +86,8 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(ConnectError::Unreachable)?;
-        Ok(Self { pool, options, schema: schema.to_owned() })
+        let tenants = tenant::sessions(options.clone(), &role);
+        Ok(Self { pool, tenants, seals: Seals::new(None), options, schema: schema.to_owned() })
     }
 
     /// A connection of one's own.
@@ -96,6 +97,7 @@ impl Store {
 
     /// Close all connections of the pool.
     pub async fn close(&self) {
+        self.tenants.close().await;
         self.pool.close().await;
     }
 
@@ -137,6 +139,14 @@ fn is_here(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || is_loopback
 }
 
+/// What the database says is wrong, and what it proposes.
+fn said(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+        Some(error) => [error.message()].into_iter().chain(error.hint()).collect::<Vec<_>>().join("; "),
+        None => error.to_string(),
+    }
+}
+
 /// The first connection says best what is wrong.
 fn unreachable(error: sqlx::Error) -> ConnectError {
     let is_tls = match &error {
@@ -145,6 +155,22 @@ fn unreachable(error: sqlx::Error) -> ConnectError {
         _ => false,
     };
     if is_tls { ConnectError::NotSafe(error) } else { ConnectError::Unreachable(error) }
+}
+
+/// Somebody else may have made it for a role that may not.
+async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<(), ConnectError> {
+    let exists = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL").bind(schema).fetch_one(&mut *connection);
+    if exists.await.map_err(ConnectError::Unreachable)? {
+        return Ok(());
+    }
+    // Two hosts may start at once, and `IF NOT EXISTS` does not wait for the other.
+    let create = sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"))).execute(connection).await;
+    match create {
+        Err(error) if !error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+            Err(ConnectError::Unreachable(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn check_durability(connection: &mut PgConnection) -> Result<(), ConnectError> {

@@ -1,6 +1,6 @@
 //! What can go wrong with a statement.
 
-use crate::model::{RunId, RunState};
+use crate::model::{RunId, RunState, SealError};
 
 /// A statement's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -38,6 +38,9 @@ pub enum Error {
     /// The namespace keeps as much as it may: nothing was written.
     #[error("the namespace keeps as many bytes as it may (`storage_bytes`): ask the operator for more")]
     StorageFull,
+    /// A payload that cannot be sealed or opened here.
+    #[error("what the namespace keeps is sealed: {0}")]
+    Sealed(#[from] SealError),
     /// The database cannot be reached or is busy: the same again later may work.
     #[error("the database is not available: {0}")]
     Unavailable(sqlx::Error),
@@ -54,7 +57,10 @@ impl Error {
 
     /// The same, for another who waited for the same answer: the database could not give it.
     pub fn again(&self) -> Self {
-        Self::Unavailable(sqlx::Error::Protocol(self.to_string()))
+        match self {
+            Self::Sealed(error) => Self::Sealed(error.clone()),
+            error => Self::Unavailable(sqlx::Error::Protocol(error.to_string())),
+        }
     }
 }
 

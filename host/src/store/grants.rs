@@ -11,7 +11,7 @@ impl Store {
         )
         .bind(&**namespace)
         .bind(&**component)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
         // Each was a grant when it was granted.
         Ok(rows.iter().filter_map(|grant| grant.parse().ok()).collect())
@@ -35,7 +35,7 @@ impl Store {
         .bind(&**component)
         .bind(texts(grants))
         .bind(who.to_string())
-        .execute(&self.pool)
+        .execute(&mut *self.tenant(namespace).await?)
         .await?;
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Store {
         .bind(&**component)
         .bind(texts(grants))
         .bind(who.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
         Ok(removed.map_or(0, |(count, _)| count.unsigned_abs()))
     }
@@ -70,7 +70,7 @@ impl Store {
         )
         .bind(&**namespace)
         .bind(&**component)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
         let corrupt = |error: serde_json::Error| Error::Internal(sqlx::Error::Decode(error.into()));
         row.map(|manifest| serde_json::from_slice(&manifest).map_err(corrupt)).transpose()

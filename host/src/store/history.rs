@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::batch::{
     KIND_CANCEL_REQUESTED, KIND_CHILD, KIND_SEND, KIND_SIGNAL, KIND_SLEEP, KIND_STEP, KIND_UPDATE, int,
 };
+use super::seals::sealed_among;
 use super::{Error, Result, Source, Store};
 use crate::model::{
     Ask, Call, CallId, CancelReason, ChildOptions, Event, EventKind, Failure, Level, Name, Namespace, Outcome, Payload,
@@ -68,7 +67,7 @@ pub struct Published {
 impl Store {
     /// Up to `limit` events of a run, from number `first` on.
     pub async fn history(&self, namespace: &Namespace, run_id: RunId, first: u32, limit: u32) -> Result<Vec<Event>> {
-        let rows = sqlx::query(
+        let rows: Vec<EventRow> = sqlx::query_as(
             "SELECT seq, kind, call, name, input, attempt, failed, outcome, asked_at, at FROM events \
              WHERE shard = $1 AND run_id = $2 AND seq >= $3 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $5) \
@@ -81,7 +80,7 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(event).collect()
+        self.events(namespace, rows).await
     }
 
     /// The same, but only as many as it takes to have so many `bytes`, as one event may have two megabytes; and the number of the
@@ -94,7 +93,7 @@ impl Store {
         limit: u32,
         bytes: u32,
     ) -> Result<(Vec<Event>, Option<u32>)> {
-        let rows = sqlx::query(
+        let rows: Vec<FoundRow> = sqlx::query_as(
             "SELECT seq, kind, call, name, input, attempt, failed, outcome, asked_at, at, found FROM ( \
                  SELECT *, count(*) OVER () AS found, \
                      sum(coalesce(octet_length(input), 0) + coalesce(octet_length(outcome), 0)) OVER ( \
@@ -110,17 +109,17 @@ impl Store {
         .bind(i64::from(limit))
         .bind(i64::from(bytes))
         .bind(&**namespace)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
-        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
-        let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
+        let found = rows.first().map_or(0, |row| row.found);
+        let events = self.events(namespace, rows.into_iter().map(|row| row.event).collect()).await?;
         let next = events.last().filter(|_| (events.len() as i64) < found).map(|event| event.seq + 1);
         Ok((events, next))
     }
 
     /// The attempts that left a row: the first thousand.
     pub async fn attempts(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Attempt>> {
-        let rows = sqlx::query(
+        let rows: Vec<AttemptRow> = sqlx::query_as(
             "SELECT call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) \
@@ -129,15 +128,15 @@ impl Store {
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(&**namespace)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
-        rows.iter().map(attempt).collect()
+        self.read_attempts(namespace, rows).await
     }
 
     /// The last of the attempts that left a row, of each of these calls.
     pub async fn last_attempts(&self, namespace: &Namespace, run_id: RunId, calls: &[CallId]) -> Result<Vec<Attempt>> {
         let calls: Vec<i32> = calls.iter().map(|call| int(*call)).collect();
-        let rows = sqlx::query(
+        let rows: Vec<AttemptRow> = sqlx::query_as(
             "SELECT DISTINCT ON (call) call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 AND call = ANY ($3) \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $4) \
@@ -149,7 +148,7 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(attempt).collect()
+        self.read_attempts(namespace, rows).await
     }
 
     /// The lines of a run that matter at least so much, oldest first: up to `limit`, after the one with the id `after`.
@@ -161,7 +160,7 @@ impl Store {
         level: Level,
         limit: u32,
     ) -> Result<Vec<LogRow>> {
-        let rows = sqlx::query(
+        let mut rows: Vec<LineRow> = sqlx::query_as(
             "SELECT id, source, attempt, number, level, message, at FROM logs \
              WHERE shard = $1 AND run_id = $2 AND id > $3 AND level >= $4 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $6) \
@@ -173,9 +172,10 @@ impl Store {
         .bind(level_code(level))
         .bind(int(limit))
         .bind(&**namespace)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
-        rows.iter().map(log_row).collect()
+        self.open_texts(namespace, rows.iter_mut().map(|row| &mut row.message).collect()).await?;
+        Ok(rows.into_iter().map(LogRow::from).collect())
     }
 
     /// Bytes of all lines of a run.
@@ -207,15 +207,16 @@ impl Store {
 
     /// What a run shows of itself.
     pub async fn published(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Published>> {
-        let rows: Vec<(String, Vec<u8>, DateTime<Utc>)> = sqlx::query_as(
+        let mut rows: Vec<(String, Vec<u8>, DateTime<Utc>)> = sqlx::query_as(
             "SELECT key, value, at FROM published WHERE shard = $1 AND run_id = $2 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) ORDER BY key",
         )
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(&**namespace)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
+        self.open(namespace, sealed_among(rows.iter_mut().map(|(_, value, _)| value))).await?;
         let published = |(key, value, at): (_, Vec<u8>, DateTime<Utc>)| Published {
             key,
             value: Payload::stored(value),
@@ -223,49 +224,104 @@ impl Store {
         };
         Ok(rows.into_iter().map(published).collect())
     }
+
+    async fn events(&self, namespace: &Namespace, mut rows: Vec<EventRow>) -> Result<Vec<Event>> {
+        let payloads = rows.iter_mut().flat_map(|row| [row.input.as_mut(), row.outcome.as_mut()]).flatten();
+        self.open(namespace, sealed_among(payloads)).await?;
+        rows.into_iter().map(Event::try_from).collect()
+    }
+
+    async fn read_attempts(&self, namespace: &Namespace, mut rows: Vec<AttemptRow>) -> Result<Vec<Attempt>> {
+        let payloads = rows.iter_mut().flat_map(|row| [row.failure.as_mut(), row.heartbeat.as_mut()]).flatten();
+        self.open(namespace, sealed_among(payloads)).await?;
+        rows.into_iter().map(Attempt::try_from).collect()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    seq: i32,
+    kind: i16,
+    call: Option<i32>,
+    name: String,
+    input: Option<Vec<u8>>,
+    attempt: i32,
+    failed: bool,
+    outcome: Option<Vec<u8>>,
+    asked_at: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+}
+
+/// An event of a page, and how many there were from its first on.
+#[derive(sqlx::FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    event: EventRow,
+    found: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct AttemptRow {
+    call: i32,
+    attempt: i32,
+    failure: Option<Vec<u8>>,
+    heartbeat: Option<Vec<u8>>,
+    started_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    next_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LineRow {
+    id: i64,
+    source: i32,
+    attempt: i32,
+    number: i32,
+    level: i16,
+    message: String,
+    at: DateTime<Utc>,
 }
 
 fn corrupt(what: &str) -> Error {
     Error::Internal(sqlx::Error::Decode(format!("in a history: {what}").into()))
 }
 
-fn time(row: &PgRow, column: &str) -> Result<Timestamp> {
-    Ok(row.try_get::<DateTime<Utc>, _>(column)?.into())
-}
-
-fn time_if_any(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
-    Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?.map(Into::into))
-}
-
-fn number(row: &PgRow, column: &str) -> Result<u32> {
-    Ok(row.try_get::<i32, _>(column)?.unsigned_abs())
-}
-
 fn failure(json: &[u8]) -> Result<Failure> {
     serde_json::from_slice(json).map_err(|_| corrupt("a failure"))
 }
 
-fn event(row: &PgRow) -> Result<Event> {
-    let kind = row.try_get::<i16, _>("kind")?;
-    let kind = match kind {
-        KIND_CANCEL_REQUESTED => {
-            let reason = CancelReason::named(row.try_get("name")?).ok_or_else(|| corrupt("why it is asked to stop"))?;
-            EventKind::CancelRequested { reason, inbox: None }
-        }
-        kind => EventKind::Completed {
-            call: call(row, kind)?,
-            outcome: outcome(row)?,
-            attempt: number(row, "attempt")?,
-            inbox: None,
-        },
-    };
-    Ok(Event { seq: number(row, "seq")?, at: time(row, "at")?, kind })
+impl TryFrom<EventRow> for Event {
+    type Error = Error;
+
+    fn try_from(mut row: EventRow) -> Result<Self> {
+        let kind = match row.kind {
+            KIND_CANCEL_REQUESTED => {
+                let reason = CancelReason::named(&row.name).ok_or_else(|| corrupt("why it is asked to stop"))?;
+                EventKind::CancelRequested { reason, inbox: None }
+            }
+            _ => {
+                let outcome = row.outcome.take().ok_or_else(|| corrupt("an event without an outcome"))?;
+                let outcome = if row.failed {
+                    Outcome::Failed(failure(&outcome)?)
+                } else {
+                    Outcome::Ok(Payload::stored(outcome))
+                };
+                EventKind::Completed {
+                    call: call(&mut row)?,
+                    outcome,
+                    attempt: row.attempt.unsigned_abs(),
+                    inbox: None,
+                }
+            }
+        };
+        Ok(Self { seq: row.seq.unsigned_abs(), at: row.at.into(), kind })
+    }
 }
 
-fn call(row: &PgRow, kind: i16) -> Result<Call> {
-    let input = Payload::stored(row.try_get::<Vec<u8>, _>("input")?);
-    let name = || Name::new(row.try_get("name")?).map_err(|_| corrupt("a name"));
-    let ask = match kind {
+fn call(row: &mut EventRow) -> Result<Call> {
+    let input = Payload::stored(row.input.take().ok_or_else(|| corrupt("a call without an input"))?);
+    let name = || Name::new(&row.name).map_err(|_| corrupt("a name"));
+    let ask = match row.kind {
         KIND_STEP => Ask::Step { name: name()?, input, options: StepOptions::default() },
         KIND_SLEEP => {
             let micros = input.as_str().parse().map_err(|_| corrupt("the length of a sleep"))?;
@@ -277,25 +333,24 @@ fn call(row: &PgRow, kind: i16) -> Result<Call> {
         KIND_UPDATE => Ask::ReceiveUpdate { name: name()? },
         _ => return Err(corrupt("a kind")),
     };
-    Ok(Call { id: number(row, "call")?, asked_at: time(row, "asked_at")?, ask })
+    let (Some(id), Some(asked_at)) = (row.call, row.asked_at) else { return Err(corrupt("an event without a call")) };
+    Ok(Call { id: id.unsigned_abs(), asked_at: asked_at.into(), ask })
 }
 
-fn outcome(row: &PgRow) -> Result<Outcome> {
-    let outcome: Vec<u8> = row.try_get("outcome")?;
-    Ok(if row.try_get("failed")? { Outcome::Failed(failure(&outcome)?) } else { Outcome::Ok(Payload::stored(outcome)) })
-}
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = Error;
 
-fn attempt(row: &PgRow) -> Result<Attempt> {
-    let failed: Option<Vec<u8>> = row.try_get("failure")?;
-    Ok(Attempt {
-        call: number(row, "call")?,
-        attempt: number(row, "attempt")?,
-        failure: failed.as_deref().map(failure).transpose()?,
-        heartbeat: row.try_get::<Option<Vec<u8>>, _>("heartbeat")?.map(Payload::stored),
-        started_at: time(row, "started_at")?,
-        ended_at: time_if_any(row, "ended_at")?,
-        next_at: time_if_any(row, "next_at")?,
-    })
+    fn try_from(row: AttemptRow) -> Result<Self> {
+        Ok(Self {
+            call: row.call.unsigned_abs(),
+            attempt: row.attempt.unsigned_abs(),
+            failure: row.failure.as_deref().map(failure).transpose()?,
+            heartbeat: row.heartbeat.map(Payload::stored),
+            started_at: row.started_at.into(),
+            ended_at: row.ended_at.map(Into::into),
+            next_at: row.next_at.map(Into::into),
+        })
+    }
 }
 
 /// Codes of `logs.level`.
@@ -308,24 +363,19 @@ pub(super) fn level_code(level: Level) -> i16 {
     }
 }
 
-fn log_row(row: &PgRow) -> Result<LogRow> {
-    let source = match row.try_get::<i32, _>("source")? {
-        -1 => Source::Workflow(number(row, "attempt")?),
-        call => Source::Step(call.unsigned_abs(), number(row, "attempt")?),
-    };
-    let level = match row.try_get::<i16, _>("level")? {
-        0 => Level::Debug,
-        1 => Level::Info,
-        2 => Level::Warn,
-        _ => Level::Error,
-    };
-    let id = row.try_get("id")?;
-    Ok(LogRow {
-        id,
-        source,
-        number: number(row, "number")?,
-        level,
-        message: row.try_get("message")?,
-        at: time(row, "at")?,
-    })
+impl From<LineRow> for LogRow {
+    fn from(row: LineRow) -> Self {
+        let attempt = row.attempt.unsigned_abs();
+        let source = match row.source {
+            -1 => Source::Workflow(attempt),
+            call => Source::Step(call.unsigned_abs(), attempt),
+        };
+        let level = match row.level {
+            0 => Level::Debug,
+            1 => Level::Info,
+            2 => Level::Warn,
+            _ => Level::Error,
+        };
+        Self { id: row.id, source, number: row.number.unsigned_abs(), level, message: row.message, at: row.at.into() }
+    }
 }

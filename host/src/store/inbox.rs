@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
+use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
     CallId, CancelReason, Failure, GuestLimits, HostId, Name, Namespace, Outcome, Payload, RunId, Timestamp, Who,
@@ -92,16 +93,17 @@ impl Store {
         signal_id: Option<&str>,
         inbox: InboxMax,
     ) -> Result<Sent> {
+        let payload = self.sealed(namespace, payload).await?;
         let sent: (bool, Option<Uuid>) =
             sqlx::query_as("SELECT accepted, owner FROM send_signal($1, $2, $3, $4, $5, $6, $7)")
                 .bind(&**namespace)
                 .bind(run_id.0)
                 .bind(&**name)
-                .bind(&payload.as_bytes()[..])
+                .bind(payload)
                 .bind(signal_id)
                 .bind(int(inbox.letters))
                 .bind(inbox.bytes_column())
-                .fetch_one(&self.pool)
+                .fetch_one(&mut *self.tenant(namespace).await?)
                 .await?;
         Ok(sent.into())
     }
@@ -115,7 +117,7 @@ impl Store {
         .bind(&**namespace)
         .bind(run_id.0)
         .bind(who.to_string())
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.tenant(namespace).await?)
         .await?;
         Ok((accepted, owner).into())
     }
@@ -130,28 +132,61 @@ impl Store {
         update_id: &str,
         inbox: InboxMax,
     ) -> Result<Sent> {
-        let sent: (bool, Option<Uuid>) =
+        let sealed = self.sealed(namespace, payload).await?;
+        let sent: sqlx::Result<(bool, Option<Uuid>)> =
             sqlx::query_as("SELECT accepted, owner FROM send_update($1, $2, $3, $4, $5, $6, $7)")
                 .bind(&**namespace)
                 .bind(run_id.0)
                 .bind(&**name)
-                .bind(&payload.as_bytes()[..])
+                .bind(sealed)
                 .bind(update_id)
                 .bind(int(inbox.letters))
                 .bind(inbox.bytes_column())
-                .fetch_one(&self.pool)
-                .await?;
-        Ok(sent.into())
+                .fetch_one(&mut *self.tenant(namespace).await?)
+                .await;
+        match sent.map_err(Error::from) {
+            // What was sealed twice is not alike: only here can it be told what it was.
+            Err(Error::UpdateConflict) if self.has_update(namespace, run_id, name, payload, update_id).await? => {
+                Ok(Sent { accepted: false, owner: None })
+            }
+            sent => Ok(sent?.into()),
+        }
+    }
+
+    /// Whether an update of this id is this very update.
+    async fn has_update(
+        &self,
+        namespace: &Namespace,
+        run_id: RunId,
+        name: &Name,
+        payload: &Payload,
+        update_id: &str,
+    ) -> Result<bool> {
+        let kept: Option<Vec<u8>> = sqlx::query_scalar(
+            "SELECT u.payload FROM updates u WHERE u.shard = $1 AND u.run_id = $2 AND u.update_id = $3 AND u.name = $4 \
+             AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $5)",
+        )
+        .bind(run_id.shard())
+        .bind(run_id.0)
+        .bind(update_id)
+        .bind(&**name)
+        .bind(&**namespace)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
+        .await?;
+        let Some(mut kept) = kept else { return Ok(false) };
+        self.open(namespace, sealed_among([&mut kept])).await?;
+        Ok(kept == payload.as_bytes()[..])
     }
 
     /// Where an update stands; `None` if there is no such.
     pub async fn get_update(&self, namespace: &Namespace, run_id: RunId, update_id: &str) -> Result<Option<Update>> {
-        let row: Option<UpdateRow> = sqlx::query_as("SELECT * FROM get_update($1, $2, $3)")
+        let mut row: Option<UpdateRow> = sqlx::query_as("SELECT * FROM get_update($1, $2, $3)")
             .bind(&**namespace)
             .bind(run_id.0)
             .bind(update_id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        self.open(namespace, sealed_among(row.iter_mut().filter_map(|row| row.answer.as_mut()))).await?;
         row.map(Update::try_from).transpose()
     }
 
@@ -163,17 +198,18 @@ impl Store {
         failure: &Failure,
         who: &Who,
     ) -> Result<(Option<HostId>, Option<RunId>)> {
+        let sealed = self.sealed(namespace, &Payload::of(failure)).await?;
         let (owner, parent, _): (Option<Uuid>, Option<Uuid>, i64) = sqlx::query_as(
             "SELECT t.owner, t.parent, audit($1, $4, 'run.terminate', $2::text, \
              jsonb_build_object('reason', $5::text)::text) FROM terminate_run($1, $2, $3) t",
         )
         .bind(&**namespace)
         .bind(run_id.0)
-        .bind(&Payload::of(failure).as_bytes()[..])
+        .bind(sealed)
         .bind(who.to_string())
         // The one character that Postgres cannot keep in a text.
         .bind(failure.message.replace('\0', "\u{fffd}"))
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.tenant(namespace).await?)
         .await?;
         Ok((owner.map(HostId), parent.map(RunId)))
     }
@@ -181,8 +217,14 @@ impl Store {
     /// The letters of a run of this host's after the one with the number `after`, in the order in which they came: as many as
     /// are not too large together. What is left is there the next time, and keeps the run from being parked. `None`: the run is
     /// not this host's any more.
-    pub async fn letters(&self, lease: &Lease, run_id: RunId, after: i64) -> Result<Option<Vec<Letter>>> {
-        let rows: Vec<LetterRow> = sqlx::query_as(
+    pub async fn letters(
+        &self,
+        lease: &Lease,
+        namespace: &Namespace,
+        run_id: RunId,
+        after: i64,
+    ) -> Result<Option<Vec<Letter>>> {
+        let mut rows: Vec<LetterRow> = sqlx::query_as(
             "SELECT q.id, q.kind, q.name, q.payload FROM ( \
                  SELECT i.id, i.kind, i.name, i.payload, \
                         coalesce(sum(octet_length(i.payload)) OVER (ORDER BY i.id), 0) \
@@ -201,6 +243,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(None);
         }
+        self.open(namespace, sealed_among(rows.iter_mut().filter_map(|row| row.payload.as_mut()))).await?;
         // A run without letters is one row without a letter.
         rows.into_iter().filter_map(|row| Some((row.id?, row))).map(letter).collect::<Result<_>>().map(Some)
     }

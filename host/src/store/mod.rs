@@ -1,6 +1,7 @@
 //! Postgres behind a wall: every statement that the host runs is in this folder, and nearly all of them call a function of
 //! `migrations/`. No transaction is held open by the host: a call is a transaction.
 
+mod account;
 mod audit;
 mod batch;
 mod clock;
@@ -13,20 +14,24 @@ mod history;
 mod inbox;
 mod keys;
 mod lease;
-mod meter;
 mod namespaces;
 mod record;
 mod runs;
 mod schedule;
+mod seals;
 mod secrets;
 mod start;
+mod tenant;
 mod wake;
 mod watch;
 mod writer;
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+pub use account::{Account, Accounts};
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::{ConnectError, connect_options};
@@ -35,11 +40,11 @@ pub use history::{Attempt, LogRow, Published};
 pub use inbox::{InboxMax, Letter, Sent, Update};
 pub use keys::{KeyListing, KeyState, KnownKey, NewKey};
 pub use lease::{Lease, LeaseTimes};
-pub use meter::{Meter, Meters};
 pub use namespaces::NamespaceSummary;
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped, Standing};
+use seals::Seals;
 pub use secrets::{SealedSecret, SecretListing, WrappedKey};
 pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
@@ -49,7 +54,11 @@ pub use writer::{Accepted, Lost, RunWriter, Verdict, Writers};
 /// One installation: a schema in a database.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// As the owner of the tables: what hosts do by themselves.
     pool: PgPool,
+    /// As somebody who sees one namespace: what is asked for at the API.
+    tenants: PgPool,
+    seals: Arc<Seals>,
     options: PgConnectOptions,
     schema: String,
 }

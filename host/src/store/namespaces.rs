@@ -13,6 +13,8 @@ pub struct NamespaceSummary {
     pub namespace: String,
     /// The limits that are its own.
     pub limits: OwnLimits,
+    /// Whether its payloads are sealed.
+    pub seal_payloads: bool,
     /// Since when there is one.
     pub created_at: Timestamp,
     /// Bytes that it keeps, about.
@@ -23,6 +25,7 @@ pub struct NamespaceSummary {
 struct NamespaceRow {
     namespace: String,
     limits: String,
+    seal_payloads: bool,
     created_at: DateTime<Utc>,
     bytes: i64,
 }
@@ -101,9 +104,9 @@ impl Store {
 
 impl From<NamespaceRow> for NamespaceSummary {
     fn from(row: NamespaceRow) -> Self {
-        let NamespaceRow { namespace, limits, created_at, bytes } = row;
+        let NamespaceRow { namespace, limits, seal_payloads, created_at, bytes } = row;
         let (limits, stored_bytes) = (own_limits(&limits), total(bytes));
-        Self { namespace, limits, created_at: created_at.into(), stored_bytes }
+        Self { namespace, limits, seal_payloads, created_at: created_at.into(), stored_bytes }
     }
 }
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::batch::int;
 use super::schedule::durability;
+use super::seals::sealed_among;
 use super::{Result, Store};
 use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timestamp};
 
@@ -118,11 +119,13 @@ struct ListingRow {
 impl Store {
     /// A run of a namespace; `None` if there is no such.
     pub async fn get_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<RunSummary>> {
-        let row: Option<SummaryRow> = sqlx::query_as("SELECT * FROM get_run($1, $2)")
+        let mut row: Option<SummaryRow> = sqlx::query_as("SELECT * FROM get_run($1, $2)")
             .bind(&**namespace)
             .bind(run_id.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        let payloads = row.iter_mut().flat_map(|row| [Some(&mut row.input), row.result.as_mut()]).flatten();
+        self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))
     }
 
@@ -135,7 +138,7 @@ impl Store {
             .bind(filter.after.map(|(at, _)| DateTime::<Utc>::from(at)))
             .bind(filter.after.map(|(_, id)| id.0))
             .bind(int(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.tenant(namespace).await?)
             .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
 
+use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
 
@@ -98,7 +99,7 @@ impl Store {
             .bind(rooms)
             .fetch_all(&self.pool)
             .await?;
-        rows.into_iter().map(Claimed::try_from).collect()
+        self.claimed(rows).await
     }
 
     /// Take up one run that [`claim`](Self::claim) leaves alone: hosts have died while they were at it, or it has crashed without
@@ -110,7 +111,22 @@ impl Store {
             .bind(first.rem_euclid(SHARDS))
             .fetch_optional(&self.pool)
             .await?;
-        row.map(Claimed::try_from).transpose()
+        Ok(self.claimed(row).await?.pop())
+    }
+
+    async fn claimed(&self, rows: impl IntoIterator<Item = ClaimedRow>) -> Result<Vec<Claimed>> {
+        let mut claimed = Vec::new();
+        for mut row in rows {
+            match self.open(&row.namespace, sealed_among([&mut row.input])).await {
+                Ok(()) => claimed.push(row.try_into()?),
+                // The others go on. This one stays with the host, which tries again when it looks for orphans.
+                Err(Error::Sealed(error)) => {
+                    tracing::error!(run.id = %row.run_id, %error, "the input of a run cannot be opened");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(claimed)
     }
 
     /// The host has outlived a run that it took up so.
@@ -146,9 +162,9 @@ impl Store {
         .bind(run_id.shard())
         .bind(run_id.0)
         .bind(&**namespace)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
-        row.map(Claimed::try_from).transpose()
+        Ok(self.claimed(row).await?.pop())
     }
 
     /// Runs that this host owns for longer than `age` and that are not among those that it knew when it asked.
@@ -161,7 +177,7 @@ impl Store {
             .bind(age)
             .fetch_all(&self.pool)
             .await?;
-        rows.into_iter().map(Claimed::try_from).collect()
+        self.claimed(rows).await
     }
 
     /// Parked runs whose time has come become ready, at most `limit`.

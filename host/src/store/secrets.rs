@@ -58,7 +58,7 @@ impl Store {
                 .bind(new.key_id)
                 .bind(&new.master_key_id)
                 .bind(&new.wrapped)
-                .fetch_one(&self.pool)
+                .fetch_one(&mut *self.tenant(&new.namespace).await?)
                 .await?;
         key(row)
     }
@@ -69,7 +69,7 @@ impl Store {
             "SELECT namespace, key_id, master_key_id, wrapped FROM data_keys WHERE namespace = $1 AND is_current",
         )
         .bind(&**namespace)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
         row.map(key).transpose()
     }
@@ -144,7 +144,7 @@ impl Store {
             .bind(key_id)
             .bind(sealed)
             .bind(who.to_string())
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.tenant(namespace).await?)
             .await?;
         Ok(is_new)
     }
@@ -179,7 +179,7 @@ impl Store {
         )
         .bind(&**namespace)
         .bind(name.map(|name| &**name))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
         let secret = |(name, targets, header, sealed, namespace, key_id, master, wrapped): SecretRow| {
             Ok(SealedSecret {
@@ -198,7 +198,7 @@ impl Store {
             "SELECT name, targets, header, created_at, updated_at FROM secrets WHERE namespace = $1 ORDER BY name",
         )
         .bind(&**namespace)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
         let listing = |(name, targets, header, created_at, updated_at): ListingRow| {
             Ok(SecretListing {
@@ -218,7 +218,7 @@ impl Store {
              SELECT audit($1, $3, 'secret.delete', g.name, '{}') FROM gone g",
         );
         let deleted = deleted.bind(&**namespace).bind(&**name).bind(who.to_string());
-        Ok(deleted.fetch_optional(&self.pool).await?.is_some())
+        Ok(deleted.fetch_optional(&mut *self.tenant(namespace).await?).await?.is_some())
     }
 }
 

@@ -71,14 +71,21 @@ impl Store {
         let run_id = run.run_id;
         let seed = Seed::new();
         loop {
+            let input = self.sealed(&run.namespace, &run.input).await?;
             let row = match &run.signal {
-                None => self.try_start(run, lease, seed).await?,
-                Some(signal) => self.try_start_with(run, lease, seed, signal).await?,
+                None => self.try_start(run, input, lease, seed).await?,
+                Some(signal) => self.try_start_with(run, input, lease, seed, signal).await?,
             };
             match row.outcome {
                 0 => return row.into_new(run, seed),
                 1 => return Ok(Started::Before(run_id)),
-                2 => return Ok(Started::Conflict(run_id)),
+                // What was sealed twice is not alike: only here can it be told what it was.
+                2 => match self.get_run(&run.namespace, run_id).await? {
+                    Some(before) if before.workflow == *run.workflow && before.input == run.input => {
+                        return Ok(Started::Before(run_id));
+                    }
+                    _ => return Ok(Started::Conflict(run_id)),
+                },
                 3 => return Ok(Started::NoSuchWorkflow),
                 // Another session has just started it: the next look sees it.
                 _ => {}
@@ -86,7 +93,7 @@ impl Store {
         }
     }
 
-    async fn try_start(&self, run: &NewRun, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
+    async fn try_start(&self, run: &NewRun, input: Vec<u8>, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
              FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -94,25 +101,27 @@ impl Store {
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start =
             start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
-        let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([&run.input.as_bytes()[..]]);
+        let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([input]);
         Ok(start.bind([run.timeout_us()]).fetch_one(&self.pool).await?)
     }
 
     async fn try_start_with(
         &self,
         run: &NewRun,
+        input: Vec<u8>,
         lease: Option<&Lease>,
         seed: Seed,
         signal: &NewSignal,
     ) -> Result<StartedRow> {
+        let payload = self.sealed(&run.namespace, &signal.payload).await?;
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
              FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
-        let start = start.bind(&seed.0[..]).bind(run.idempotency_key.as_deref()).bind(&run.input.as_bytes()[..]);
-        let start = start.bind(run.timeout_us()).bind(&*signal.name).bind(&signal.payload.as_bytes()[..]);
+        let start = start.bind(&seed.0[..]).bind(run.idempotency_key.as_deref()).bind(input);
+        let start = start.bind(run.timeout_us()).bind(&*signal.name).bind(payload);
         Ok(start
             .bind(signal.signal_id.as_deref())
             .bind(int(signal.inbox.letters))

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::{Error, Hint, Lease, Meter, Record, RunSummary, Start, Store, Watchers};
+use super::{Account, Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
 use crate::model::RunId;
 
 /// Most submissions in one commit.
@@ -82,8 +82,8 @@ struct Submission {
 struct Run {
     run_id: RunId,
     end: CancellationToken,
-    /// Counts what is written.
-    meter: Arc<Meter>,
+    /// Of its namespace.
+    account: Arc<Account>,
     /// Number of the last submission that was handed over, and of the last that was committed.
     submitted: AtomicU64,
     committed: AtomicU64,
@@ -133,8 +133,8 @@ impl Writers {
     }
 
     /// What writes about one run. When the run is lost, `end` is cancelled.
-    pub fn for_run(&self, run_id: RunId, meter: Arc<Meter>, end: CancellationToken) -> RunWriter {
-        self.writer(run_id, meter, end, None)
+    pub fn for_run(&self, run_id: RunId, account: Arc<Account>, end: CancellationToken) -> RunWriter {
+        self.writer(run_id, account, end, None)
     }
 
     /// What writes about a run that is being accepted, and whether it was, once that is known. A sender that is gone means
@@ -142,20 +142,20 @@ impl Writers {
     pub fn for_new_run(
         &self,
         start: Start,
-        meter: Arc<Meter>,
+        account: Arc<Account>,
         end: CancellationToken,
     ) -> (RunWriter, oneshot::Receiver<Accepted>) {
         let run_id = start.info.run_id;
         let (accepted, is_accepted) = oneshot::channel();
         let held = Held { records: vec![Record::Start(start)], bytes: 0, accepted, since: Instant::now() };
-        (self.writer(run_id, meter, end, Some(held)), is_accepted)
+        (self.writer(run_id, account, end, Some(held)), is_accepted)
     }
 
-    fn writer(&self, run_id: RunId, meter: Arc<Meter>, end: CancellationToken, held: Option<Held>) -> RunWriter {
+    fn writer(&self, run_id: RunId, account: Arc<Account>, end: CancellationToken, held: Option<Held>) -> RunWriter {
         // The low bits choose the shard: the next ones choose the writer.
         let index = usize::from(run_id.0.as_bytes()[14]) % self.queues.len();
         let (submitted, committed, held) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(held));
-        let run = Run { run_id, end, meter, submitted, committed, held };
+        let run = Run { run_id, end, account, submitted, committed, held };
         RunWriter { run: Arc::new(run), queue: self.queues[index].clone() }
     }
 }
@@ -192,7 +192,7 @@ impl RunWriter {
 
     /// So many bytes that were written earlier are replaced by what was handed over.
     pub fn replaced(&self, bytes: usize) {
-        self.run.meter.add(i64::try_from(bytes).map_or(0, |bytes| -bytes));
+        self.run.account.add(i64::try_from(bytes).map_or(0, |bytes| -bytes));
     }
 
     /// Hand over what is held.
@@ -310,7 +310,8 @@ impl Writer {
     async fn send(&mut self, submissions: &[Submission]) -> Result<(Vec<(Uuid, i16)>, Vec<RunSummary>), Error> {
         let mut batch = Batch::default();
         for submission in submissions {
-            submission.records.iter().for_each(|record| batch.add(submission.run.run_id, record));
+            let (run, key) = (&submission.run, submission.run.account.key()?);
+            submission.records.iter().try_for_each(|record| batch.add(run.run_id, key.as_deref(), record))?;
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -338,7 +339,7 @@ impl Writer {
             match verdict {
                 Ok(_) => {
                     run.committed.fetch_max(number, Ordering::AcqRel);
-                    run.meter.add(records.iter().map(Record::stored_bytes).sum());
+                    run.account.add(records.iter().map(Record::stored_bytes).sum());
                 }
                 Err(Lost) => run.end.cancel(),
             }

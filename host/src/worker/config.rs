@@ -24,8 +24,10 @@ pub struct HostConfig {
     pub cache: Option<PathBuf>,
     /// Whom its API serves.
     pub authentication: Authentication,
-    /// How its guests reach the outside.
-    pub outbound: Outbound,
+    /// Looks up the names of the hosts that its guests send requests to.
+    pub resolver: Resolver,
+    /// Seal and open secrets, and payloads of the namespaces that want it. Without any, there are none of either.
+    pub master_keys: Option<Arc<MasterKeys>>,
 }
 
 /// Whom the API serves.
@@ -38,23 +40,19 @@ pub enum Authentication {
     None,
 }
 
-/// How guests reach the outside.
+/// Looks up names.
 #[derive(Clone)]
-pub struct Outbound {
-    /// Looks up the names of hosts.
-    pub resolver: Arc<dyn Resolve>,
-    /// Open secrets. Without any, there are no secrets.
-    pub master_keys: Option<Arc<MasterKeys>>,
-}
+pub struct Resolver(pub Arc<dyn Resolve>);
 
-impl Default for Outbound {
+impl Default for Resolver {
+    /// As the system does.
     fn default() -> Self {
-        Self { resolver: Arc::new(SystemResolver), master_keys: None }
+        Self(Arc::new(SystemResolver))
     }
 }
 
-impl fmt::Debug for Outbound {
+impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbound").field("master_keys", &self.master_keys).finish_non_exhaustive()
+        f.debug_struct("Resolver").finish_non_exhaustive()
     }
 }

@@ -66,14 +66,15 @@ impl Host {
         threads: GuestThreads,
     ) -> Result<(Arc<Self>, JoinHandle<()>), SandboxError> {
         let sandbox = Arc::new(build_sandbox(config.limits.clone(), config.compiler.clone(), config.cache.as_deref())?);
+        let store = store.with_master_keys(config.master_keys.clone());
         let (notifier, hints) = notify::channel();
         let host = Arc::new(Self {
             host_id: HostId::new(),
             programs: Arc::new(Programs::new(store.clone(), sandbox)),
             authenticator: Authenticator::new(store.clone()),
-            network: Arc::new(Network::new(config.outbound.resolver.clone())),
+            network: Arc::new(Network::new(config.resolver.0.clone())),
             namespaces: Arc::new(Namespaces::new(store.clone(), config.limits.guest.clone())),
-            secrets: Arc::new(Secrets::new(store.clone(), config.outbound.master_keys.clone())),
+            secrets: Arc::new(Secrets::new(store.clone(), config.master_keys.clone())),
             store,
             config,
             watchers: Watchers::default(),
@@ -148,7 +149,7 @@ impl Host {
         let tenant = self.tenant_with_room(&run.namespace).await?;
         let started = self.start_here_or_anywhere(run, is_awaited).await?;
         // A signal of another start may have been the same: it is counted once too often.
-        run.signal.iter().for_each(|signal| tenant.meter.add_row(signal.payload.len()));
+        run.signal.iter().for_each(|signal| tenant.account.add_row(signal.payload.len()));
         Ok(started)
     }
 
@@ -157,7 +158,7 @@ impl Host {
         let Some(runner) = runner else {
             let started = self.store.start_run(run, None).await?;
             if let Started::New(_) = started {
-                self.namespaces.meters.of(&run.namespace).add_row(run.input.len());
+                self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
             }
             self.became_ready();
             return Ok(started);
@@ -187,7 +188,7 @@ impl Host {
         let inbox = InboxMax::from(&*tenant.limits);
         let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await?;
         if sent.accepted {
-            tenant.meter.add_row(payload.len());
+            tenant.account.add_row(payload.len());
         }
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
@@ -272,7 +273,7 @@ impl Host {
         let inbox = InboxMax::from(&*tenant.limits);
         let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await?;
         if sent.accepted {
-            tenant.meter.add_row(payload.len());
+            tenant.account.add_row(payload.len());
         }
         self.tell_owner(run_id, sent.owner);
         Ok(sent)

@@ -39,6 +39,6 @@ mod try_suspects;
 mod vacuum;
 
 pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
-pub use config::{Authentication, HostConfig, Outbound};
+pub use config::{Authentication, HostConfig, Resolver};
 pub use host::{Host, Waited};
 pub use namespaces::NamespaceError;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Host;
 use crate::model::{GuestLimits, LimitError, Namespace, Who};
-use crate::run::Tenant;
+use crate::run::{SecretError, Tenant};
 use crate::store::{self, NamespaceSummary};
 
 /// Why a namespace is not as it was asked to be.
@@ -13,24 +13,34 @@ pub enum NamespaceError {
     /// A limit that it cannot have.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Its payloads are to be sealed, and cannot be.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
 impl Host {
-    /// Create a namespace or change its limits: `None` is the host's limit again, and what is not named stays. Other hosts follow
-    /// within a second. Returns whether it is a new one.
+    /// Create a namespace or change its limits: `None` is the host's limit again, and what is not named stays; and whether its
+    /// payloads are sealed from now on. Other hosts follow within a second. Returns whether it is a new one.
     pub async fn put_namespace(
         &self,
         namespace: &Namespace,
         limits: &[(String, Option<u64>)],
+        seal_payloads: Option<bool>,
         who: &Who,
     ) -> Result<bool, NamespaceError> {
+        if seal_payloads == Some(true) {
+            self.secrets.check()?;
+        }
         for (name, number) in limits {
             self.default_limits().check(name, number.unwrap_or_default())?;
         }
         let is_new = self.store.put_namespace(namespace, limits, who).await?;
+        if let Some(seal) = seal_payloads {
+            self.secrets.seal_payloads(namespace, seal, who).await?;
+        }
         self.namespaces.forget(namespace).await;
         Ok(is_new)
     }
@@ -56,7 +66,7 @@ impl Host {
 
     /// Say what was written since the last time.
     pub(super) async fn save_storage(&self) -> store::Result<()> {
-        self.namespaces.meters.save(&self.store, self.host_id, self.default_limits()).await
+        self.namespaces.accounts.save(&self.store, self.host_id, self.default_limits()).await
     }
 
     pub(super) async fn tenant(&self, namespace: &Namespace) -> store::Result<Tenant> {
@@ -69,6 +79,6 @@ impl Host {
     /// The same, for something that adds to what the namespace keeps.
     pub(super) async fn tenant_with_room(&self, namespace: &Namespace) -> store::Result<Tenant> {
         let tenant = self.tenant(namespace).await?;
-        if tenant.meter.is_full() { Err(store::Error::StorageFull) } else { Ok(tenant) }
+        if tenant.account.is_full() { Err(store::Error::StorageFull) } else { Ok(tenant) }
     }
 }

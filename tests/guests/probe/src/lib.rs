@@ -9,6 +9,7 @@ use windlass::{Failure, Result, http, join_all, publish, select, signal, sleep, 
 
 mod endless;
 mod family;
+mod gossip;
 mod questions;
 mod stubborn;
 
