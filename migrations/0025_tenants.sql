@@ -17,61 +17,15 @@ BEGIN
     RETURN EXISTS (SELECT FROM runs r WHERE r.shard = p_shard AND r.run_id = p_run_id);
 END $$;
 
--- What has a namespace. A session that has not said for which it asks is refused.
-ALTER TABLE namespaces  ENABLE ROW LEVEL SECURITY;
-ALTER TABLE components  ENABLE ROW LEVEL SECURITY;
-ALTER TABLE versions    ENABLE ROW LEVEL SECURITY;
-ALTER TABLE workflows   ENABLE ROW LEVEL SECURITY;
-ALTER TABLE grants      ENABLE ROW LEVEL SECURITY;
-ALTER TABLE runs        ENABLE ROW LEVEL SECURITY;
-ALTER TABLE ready       ENABLE ROW LEVEL SECURITY;
-ALTER TABLE owned       ENABLE ROW LEVEL SECURITY;
-ALTER TABLE parked      ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_log   ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_heads ENABLE ROW LEVEL SECURITY;
-ALTER TABLE api_keys    ENABLE ROW LEVEL SECURITY;
-ALTER TABLE data_keys   ENABLE ROW LEVEL SECURITY;
-ALTER TABLE secrets     ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON namespaces  USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON components  USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON versions    USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON workflows   USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON grants      USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON runs        USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON ready       USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON owned       USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON parked      USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON audit_log   USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON audit_heads USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON api_keys    USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON data_keys   USING (namespace = current_setting('windlass.namespace'));
-CREATE POLICY own ON secrets     USING (namespace = current_setting('windlass.namespace'));
-
--- What belongs to a run.
-ALTER TABLE events     ENABLE ROW LEVEL SECURITY;
-ALTER TABLE attempts   ENABLE ROW LEVEL SECURITY;
-ALTER TABLE logs       ENABLE ROW LEVEL SECURITY;
-ALTER TABLE published  ENABLE ROW LEVEL SECURITY;
-ALTER TABLE inbox      ENABLE ROW LEVEL SECURITY;
-ALTER TABLE signal_ids ENABLE ROW LEVEL SECURITY;
-ALTER TABLE children   ENABLE ROW LEVEL SECURITY;
-ALTER TABLE updates    ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON events     USING (sees_run(shard, run_id));
-CREATE POLICY own ON attempts   USING (sees_run(shard, run_id));
-CREATE POLICY own ON logs       USING (sees_run(shard, run_id));
-CREATE POLICY own ON published  USING (sees_run(shard, run_id));
-CREATE POLICY own ON inbox      USING (sees_run(shard, run_id));
-CREATE POLICY own ON signal_ids USING (sees_run(shard, run_id));
-CREATE POLICY own ON children   USING (sees_run(shard, run_id));
-CREATE POLICY own ON updates    USING (sees_run(shard, run_id));
-
--- Make the role if it is not there, and give it what tenants need and no more: it adds to no history, and changes nothing of the
--- audit log. Hosts call it when they start: a copy of the database on another server has no roles. Returns the role.
+-- Make the role if it is not there, keep it to the rows of its namespace, and give it what tenants need and no more: it adds to no
+-- history, and changes nothing of the audit log. Others see what the owner grants them, as ever. Hosts call it when they start: a
+-- copy of the database on another server has no roles. Returns the role.
 --
--- Names of roles cannot be parameters: these are the only statements that are put together.
+-- The names of roles and tables cannot be parameters: these are the only statements that are put together.
 CREATE FUNCTION admit_tenants() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     role text := tenant_role();
+    rows record;
     permission text;
 BEGIN
     -- Two hosts may start at once.
@@ -82,6 +36,29 @@ BEGIN
     IF NOT pg_has_role(role, 'MEMBER') THEN
         EXECUTE format('GRANT %I TO %I', role, current_user);
     END IF;
+    FOR rows IN
+        -- A session that has not said for which namespace it asks is refused.
+        SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
+        FROM unnest(ARRAY [
+            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'audit_log',
+            'audit_heads', 'api_keys', 'data_keys', 'secrets'
+        ]) AS t (name)
+        UNION ALL
+        SELECT 'sees_run(shard, run_id)', t.name
+        FROM unnest(ARRAY [
+            'events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children', 'updates'
+        ]) AS t (name)
+    LOOP
+        -- Whoever changes a table waits for all who use it: only where it has not been done.
+        IF NOT EXISTS (SELECT FROM pg_policies p WHERE p.schemaname = current_schema() AND p.tablename = rows.name
+                       AND p.policyname = 'own' AND p.roles = ARRAY [role]::name[]) THEN
+            EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', rows.name);
+            EXECUTE format('DROP POLICY IF EXISTS granted ON %I', rows.name);
+            EXECUTE format('CREATE POLICY granted ON %I USING (true)', rows.name);
+            EXECUTE format('DROP POLICY IF EXISTS own ON %I', rows.name);
+            EXECUTE format('CREATE POLICY own ON %I AS RESTRICTIVE TO %I USING (%s)', rows.name, role, rows.own);
+        END IF;
+    END LOOP;
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role);
     FOREACH permission IN ARRAY ARRAY [
         -- Whoever locks a row needs to be allowed to change something in it: here, when it was made.
@@ -103,6 +80,6 @@ BEGIN
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'the role % may not make the role of the tenants, and is not one of it', current_user
-            USING ERRCODE = 'WL010',
+            USING ERRCODE = 'insufficient_privilege',
                   HINT = format('let somebody who may run: CREATE ROLE %I NOLOGIN; GRANT %I TO %I;', role, role, current_user);
 END $$;

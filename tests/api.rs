@@ -29,7 +29,7 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
     insta::assert_snapshot!(summary, @"
     GET    /v1/namespaces  200 401 403
     GET    /v1/namespaces/{namespace}  200 401 403 404
-    PUT    /v1/namespaces/{namespace}  200 201 401 403 404 422
+    PUT    /v1/namespaces/{namespace}  200 201 401 403 404 409 422
     GET    /v1/namespaces/{namespace}/audit  200 401 403 404
     POST   /v1/namespaces/{namespace}/components  200 201 401 403 404 409 413 422 507
     DELETE /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404

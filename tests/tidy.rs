@@ -199,7 +199,9 @@ fn migrations_are_numbered_without_gaps_and_say_what_they_are_for() {
             offences.push(format!("{name} does not say what it is for"));
         }
         for forbidden in ["EXECUTE format", "CREATE TRIGGER", "REFERENCES ", "jsonb NOT NULL"] {
-            if text.contains(forbidden) {
+            // Names of roles, and their tables.
+            let is_allowed = forbidden == "EXECUTE format" && name.ends_with("_tenants.sql");
+            if text.contains(forbidden) && !is_allowed {
                 offences.push(format!("{name}: {forbidden}"));
             }
         }
@@ -210,7 +212,9 @@ fn migrations_are_numbered_without_gaps_and_say_what_they_are_for() {
 #[test]
 fn codes_of_the_database_are_listed_and_have_a_variant() {
     let text: String = files(&["sql"]).into_iter().map(|(_, text)| text).collect();
-    let raised: BTreeSet<_> = text.split("ERRCODE = '").skip(1).map(|rest| rest[..5].to_owned()).collect();
+    // Those of our own.
+    let raised = text.split("ERRCODE = '").skip(1).map(|rest| rest[..5].to_owned());
+    let raised: BTreeSet<_> = raised.filter(|code| code.starts_with("WL")).collect();
     let readme = fs::read_to_string(repository().join("migrations/README.md")).expect("a list");
     let error = fs::read_to_string(repository().join("host/src/store/error.rs")).expect("variants");
     let known = |code: &&String| readme.contains(&format!("`{code}`")) && error.contains(&format!("\"{code}\" =>"));

@@ -105,7 +105,8 @@ async fn a_compiler_has_nothing_of_what_its_host_has() {
 
 #[tokio::test]
 async fn a_compiler_that_exceeds_its_limits_is_the_component_s_problem() {
-    let host = host(&["--compile-time", "2s"]).await;
+    // A quick machine takes much memory in that time.
+    let host = host(&["--compile-time", "2s", "--compile-memory", "16384"]).await;
     let long = refused(&host.api, bomb(1)).await;
     assert!(long.starts_with("compile-too-long: compiling it takes more than 2 s of processor time"), "{long}");
     host.api.deploy(fresh(), "").await.expect("the host goes on");
@@ -148,7 +149,7 @@ async fn a_compiler_does_not_outlive_its_host() {
 /// Also when those who asked have gone away: what they began goes on.
 #[tokio::test]
 async fn a_namespace_compiles_one_component_at_a_time() {
-    let host = host(&["--compile-time", "1s"]).await;
+    let host = host(&["--compile-time", "1s", "--compile-memory", "16384"]).await;
     let mut uploads: Vec<_> = (10..14).map(|number| deploy(&host, bomb(number))).collect();
     compiler(&host).await;
     uploads.remove(0).abort();

@@ -14,13 +14,18 @@ const POOL_SIZE: u32 = 8;
 impl Store {
     /// A session that sees what this namespace has, and nothing of any other; `*` has what belongs to none.
     pub(super) async fn tenant(&self, namespace: &str) -> sqlx::Result<PoolConnection<Postgres>> {
-        let mut session = self.tenants.acquire().await?;
-        // For the session: whoever takes it next says it again.
-        sqlx::query("SELECT set_config('windlass.namespace', $1, false)")
-            .bind(namespace)
-            .execute(&mut *session)
-            .await?;
-        Ok(session)
+        let mut broken = 0;
+        loop {
+            let mut session = self.tenants.acquire().await?;
+            // For the session: whoever takes it next says it again.
+            let said = sqlx::query("SELECT set_config('windlass.namespace', $1, false)").bind(namespace);
+            match said.execute(&mut *session).await {
+                Ok(_) => return Ok(session),
+                // Those that were open when the database went away are found out here.
+                Err(_) if broken < POOL_SIZE => broken += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
