@@ -5,34 +5,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::steps::AttemptEnd;
+use super::steps::{AttemptEnd, StillRunning};
 use crate::fair::{Held, Places};
-use crate::model::{CallId, Namespace, Outcome, Payload, RunId, Timestamp};
+use crate::model::{CallId, Namespace, Outcome, RunId};
 
-/// What comes to an activation while it waits.
+/// What comes to an activation while it waits. Small: an empty mailbox has room for 32.
 #[derive(Debug)]
 pub(super) enum Mail {
     /// Something may be in the run's inbox.
     Letters,
     /// An attempt of a step is over.
-    Attempt(AttemptEnd),
+    Attempt(Box<AttemptEnd>),
     /// An attempt of a step has been running for long, or has given a sign of life.
-    StillRunning {
-        /// Of which call.
-        call: CallId,
-        /// Its number.
-        attempt: u32,
-        /// Since when.
-        started_at: Timestamp,
-        /// What it reported last.
-        heartbeat: Option<Payload>,
-    },
+    StillRunning(Box<StillRunning>),
     /// What became of a signal that the run has sent.
     Sent {
         /// By which call.
         call: CallId,
         /// What.
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
 }
 

@@ -41,7 +41,8 @@ impl Namespaces {
 
     /// What a namespace may use. One that is not there may use what all may: nothing of it can be found anyway.
     pub async fn get(&self, namespace: &Namespace) -> Result<Tenant, Arc<store::Error>> {
-        let load = async {
+        // Rarely done, and large: apart from whoever asks.
+        let load = Box::pin(async {
             let found = self.store.get_namespace(namespace).await?;
             let (own, stored) = found.map_or((OwnLimits::new(), 0), |found| (found.limits, found.stored_bytes));
             let limits = Arc::new(self.limits.with(&own));
@@ -49,7 +50,7 @@ impl Namespaces {
             account.set(stored, limits.storage_bytes);
             account.seal_under(self.store.payload_key(namespace).await?);
             Ok::<_, store::Error>(Tenant { limits, account })
-        };
+        });
         self.tenants.try_get_with_by_ref(namespace, load).await
     }
 

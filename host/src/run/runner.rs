@@ -258,7 +258,8 @@ impl Runner {
 
     async fn run(self: Arc<Self>, entry: Entry) {
         let info = &entry.claimed.info;
-        match self.prepare(info).await {
+        // Large, and over before the run begins: apart from what stays for as long as it goes on.
+        match Box::pin(self.prepare(info)).await {
             Ok((program, tenant)) => Box::pin(Activation::new(self, entry, program, tenant).run()).await,
             Err(error) => {
                 tracing::error!(run.id = %info.run_id, %error, "the run's program cannot be had; it is tried again");

@@ -48,7 +48,7 @@ impl Activation {
                 }
             };
             // An activation that is over wants no mail.
-            let _ = address.send(Mail::Sent { call, outcome });
+            let _ = address.send(Mail::Sent { call, outcome: Box::new(outcome) });
         });
         self.sends.insert(call, Running::new(&sending));
     }

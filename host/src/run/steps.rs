@@ -104,6 +104,16 @@ pub(super) struct AttemptEnd {
     pub(super) lines: Vec<LogLine>,
 }
 
+/// An attempt that has been running for long, or has given a sign of life.
+#[derive(Debug)]
+pub(super) struct StillRunning {
+    pub(super) call: CallId,
+    pub(super) attempt: u32,
+    pub(super) started_at: Timestamp,
+    /// What it reported last.
+    pub(super) heartbeat: Option<Payload>,
+}
+
 impl OpenStep {
     /// As the manifest declares it, where the call does not say otherwise. A step that is not declared fails at once.
     pub(super) fn new(name: Name, input: Payload, options: StepOptions, program: &Program) -> Self {
@@ -212,7 +222,7 @@ impl Attempt {
         };
         let (call, attempt, heartbeat) = (self.call, self.number, self.heartbeat.borrow().clone());
         let end = AttemptEnd { call, attempt, started_at, heartbeat, result, lines: self.log.take() };
-        self.mail(&runner, Mail::Attempt(end));
+        self.mail(&runner, Mail::Attempt(Box::new(end)));
     }
 
     /// Say that the attempt has been running for long, and what it reports meanwhile. Never ends.
@@ -228,7 +238,7 @@ impl Attempt {
                 _ = heartbeats.changed() => {}
             }
             let heartbeat = heartbeats.borrow_and_update().clone();
-            self.mail(runner, Mail::StillRunning { call, attempt, started_at, heartbeat });
+            self.mail(runner, Mail::StillRunning(Box::new(StillRunning { call, attempt, started_at, heartbeat })));
             tokio::time::sleep(HEARTBEAT_EVERY).await;
         }
     }

@@ -24,7 +24,7 @@ use crate::model::Namespace;
 pub struct GuestThreads {
     /// Steps that wait or take long, and turns that take long.
     guests: Handle,
-    /// For steps that compute: they give way to each other every 10 ms.
+    /// For steps that compute: they give way to each other every 2 ms.
     processors: Arc<Processors>,
     /// For turns that take long, and give way to nobody but by the operating system.
     long_turns: Arc<Places>,

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::activate::{Activation, Interruption};
 use super::active::Mail;
 use super::agenda::Due;
-use super::steps::{AttemptEnd, OpenStep};
+use super::steps::{AttemptEnd, OpenStep, StillRunning};
 use crate::history::Delivery;
 use crate::model::{CallId, CancelReason, Durability, Failure, Outcome, Payload, Timestamp, code};
 use crate::sandbox::{Crash, Trap};
@@ -153,8 +153,9 @@ impl Activation {
     async fn read(&mut self, mail: Mail) -> Result<(), Interruption> {
         match mail {
             Mail::Letters => self.read_letters().await,
-            Mail::Attempt(end) => self.attempt_ended(end).await,
-            Mail::StillRunning { call, attempt, started_at, heartbeat } => {
+            Mail::Attempt(end) => self.attempt_ended(*end).await,
+            Mail::StillRunning(step) => {
+                let StillRunning { call, attempt, started_at, heartbeat } = *step;
                 // The workflow may have cancelled the call while this was on its way here.
                 let Some(step) = self.steps.get_mut(&call).filter(|step| step.attempt == attempt) else {
                     return Ok(());
@@ -166,7 +167,7 @@ impl Activation {
             }
             Mail::Sent { call, outcome } => {
                 if self.sends.remove(&call).is_some() {
-                    self.deliver(completed(call, outcome, 0));
+                    self.deliver(completed(call, *outcome, 0));
                 }
                 Ok(())
             }

@@ -70,7 +70,8 @@ impl Store {
 
     /// The key that the payloads of a namespace are to be sealed under; `None`: they are not.
     pub async fn payload_key(&self, namespace: &Namespace) -> Result<Option<Arc<PayloadKey>>> {
-        let load = async {
+        // Rarely done, and large: apart from whoever asks.
+        let load = Box::pin(async {
             let row: Option<KeyRow> = sqlx::query_as(
                 "SELECT k.namespace, k.key_id, k.master_key_id, k.wrapped FROM namespaces n JOIN data_keys k USING (namespace) \
                  WHERE n.namespace = $1 AND n.seal_payloads AND k.is_current",
@@ -79,7 +80,7 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
             row.map(|row| self.seals.learn(row)).transpose()
-        };
+        });
         self.seals.sealing.try_get_with_by_ref(namespace, load).await.map_err(|error: Arc<Error>| error.again())
     }
 
@@ -99,7 +100,7 @@ impl Store {
     /// Open these payloads of a namespace where they stand.
     pub(super) async fn open(&self, namespace: &str, sealed: Vec<(Uuid, &mut Vec<u8>)>) -> Result<()> {
         for (key_id, payload) in sealed {
-            let key = self.opening(key_id).await?;
+            let key = Box::pin(self.opening(key_id)).await?;
             // Whoever has come by what another has sealed does not get it opened by putting it among its own.
             if !key.is_of(namespace) {
                 return Err(SealError::NotAuthentic.into());

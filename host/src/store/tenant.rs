@@ -14,6 +14,11 @@ const POOL_SIZE: u32 = 8;
 impl Store {
     /// A session that sees what this namespace has, and nothing of any other; `*` has what belongs to none.
     pub(super) async fn tenant(&self, namespace: &str) -> sqlx::Result<PoolConnection<Postgres>> {
+        // Large, and over before the statement begins: apart from it.
+        Box::pin(self.session_of(namespace)).await
+    }
+
+    async fn session_of(&self, namespace: &str) -> sqlx::Result<PoolConnection<Postgres>> {
         let mut broken = 0;
         loop {
             let mut session = self.tenants.acquire().await?;

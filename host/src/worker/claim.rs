@@ -14,6 +14,9 @@ const BATCH_MAX: usize = 256;
 /// How often it looks when nobody says that there is anything.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How long it waits for more room once there is some again: a claim of one run costs as much as one of many.
+const GATHER: Duration = Duration::from_millis(5);
+
 pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>) {
     loop {
         // Register interest before looking: what becomes ready meanwhile is not missed.
@@ -22,11 +25,11 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>)
             () = runner.has_room() => {}
             () = host.shutdown.cancelled() => return,
         }
-        let Room { all, each, known } = runner.room();
-        let limit = all.min(BATCH_MAX);
+        let room = runner.room();
+        let limit = room.all.min(BATCH_MAX);
         // Hosts begin with different shards: they meet less often.
         let first = rand::random_range(0..SHARDS);
-        let claimed = match host.store.claim(&lease, first, limit, (each, &known)).await {
+        let claimed = match host.store.claim(&lease, first, limit, (room.each, &room.known)).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "no claim; it is tried again");
@@ -36,18 +39,42 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>)
             }
         };
         let is_full = claimed.len() == limit;
-        // There may be more of a namespace that has as much as is fair.
-        let is_held_back = known.iter().any(|(_, room)| *room == 0) || claimed.len() >= each.min(limit);
+        let is_held_back = may_be_held_back(claimed.len(), &room);
         if !claimed.is_empty() {
             runner.take_up(claimed).await;
         }
         if !is_full {
             tokio::select! {
                 () = ready => {}
-                () = left, if is_held_back => {}
+                () = async { left.await; tokio::time::sleep(GATHER).await }, if is_held_back => {}
                 () = tokio::time::sleep(POLL) => {}
                 () = host.shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+/// Whether there may be more, of a namespace that has as much as is fair now.
+fn may_be_held_back(claimed: usize, room: &Room) -> bool {
+    room.known.iter().map(|(_, room)| *room).chain([room.each]).any(|room| room <= claimed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Namespace;
+
+    #[test]
+    fn who_has_brought_as_many_as_any_namespace_may_have_looks_again_when_one_has_left() {
+        let room = |known: usize| Room {
+            all: 300,
+            each: 100,
+            known: vec![(Namespace::new("full").unwrap(), known), (Namespace::new("other").unwrap(), 90)],
+        };
+        assert!(may_be_held_back(0, &room(0)));
+        assert!(may_be_held_back(3, &room(3)), "there was little room, and it is full now");
+        assert!(may_be_held_back(100, &room(200)));
+        assert!(!may_be_held_back(2, &room(3)), "there was room for more");
+        assert!(!may_be_held_back(0, &room(1)));
     }
 }
