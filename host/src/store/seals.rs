@@ -100,7 +100,10 @@ impl Store {
     /// Open these payloads of a namespace where they stand.
     pub(super) async fn open(&self, namespace: &str, sealed: Vec<(Uuid, &mut Vec<u8>)>) -> Result<()> {
         for (key_id, payload) in sealed {
-            let key = Box::pin(self.opening(key_id)).await?;
+            let key = match self.seals.known(key_id) {
+                Some(known) => known,
+                None => Box::pin(self.fetch_key(key_id)).await?,
+            };
             // Whoever has come by what another has sealed does not get it opened by putting it among its own.
             if !key.is_of(namespace) {
                 return Err(SealError::NotAuthentic.into());
@@ -120,10 +123,7 @@ impl Store {
         Ok(())
     }
 
-    async fn opening(&self, key_id: Uuid) -> Result<Arc<PayloadKey>> {
-        if let Some(known) = self.seals.known(key_id) {
-            return Ok(known);
-        }
+    async fn fetch_key(&self, key_id: Uuid) -> Result<Arc<PayloadKey>> {
         let row: Option<KeyRow> =
             sqlx::query_as("SELECT namespace, key_id, master_key_id, wrapped FROM data_keys WHERE key_id = $1")
                 .bind(key_id)
