@@ -16,12 +16,14 @@ mod keys;
 mod lease;
 mod namespaces;
 mod record;
+mod run_writer;
 mod runs;
 mod schedule;
 mod seals;
 mod secrets;
 mod start;
 mod tenant;
+mod waiting;
 mod wake;
 mod watch;
 mod writer;
@@ -42,6 +44,7 @@ pub use keys::{KeyListing, KeyState, KnownKey, NewKey};
 pub use lease::{Lease, LeaseTimes};
 pub use namespaces::NamespaceSummary;
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
+pub use run_writer::{Accepted, Lost, RunWriter, Verdict};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped, Standing};
 use seals::Seals;
@@ -49,7 +52,7 @@ pub use secrets::{SealedSecret, SecretListing, WrappedKey};
 pub use start::{NewRun, NewSignal, Started};
 pub use wake::{Hint, HintListener, Hints};
 pub use watch::{Watcher, Watchers};
-pub use writer::{Accepted, Lost, RunWriter, Verdict, Writers};
+pub use writer::Writers;
 
 /// One installation: a schema in a database.
 #[derive(Clone, Debug)]

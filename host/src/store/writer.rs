@@ -4,16 +4,14 @@
 //! activations ──records──→ queue ──all of it──→ commit_batch ──→ verdicts ──→ those who wait for them
 //! ```
 //!
-//! A host has a few writers, each with a connection of its own. All records of one run go through the same writer, so they
-//! are committed in the order in which they were made.
-//!
-//! What is written about a run that has just been accepted is held for a moment: nothing has left the host yet, and a run that
-//! is over soon is one row and one commit.
+//! Of what has come, each namespace has its share in the next commit (`waiting.rs`). A host has a few writers, each with a
+//! connection of its own. All records of one run go through the same writer, so they are committed in the order in which they
+//! were made.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
@@ -22,14 +20,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::run_writer::{Accepted, Lost, RunWriter, Submission, Verdict, reply};
+use super::waiting::{Most, Waiting};
 use super::{Account, Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
 use crate::model::RunId;
 
-/// Most submissions in one commit.
-const BATCH_MAX: usize = 1_000;
+/// Most in one commit.
+const MOST: Most = Most { items: 1_000, records: 5_000, bytes: 32 << 20 };
 
-/// Most records in one commit, and most bytes of their documents, if it is not one submission that has more.
-const RECORDS_MAX: (usize, usize) = (5_000, 32 << 20);
+/// The same when several namespaces have something to write: nobody waits long for a commit of others.
+const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 1_000, bytes: 4 << 20 };
 
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
@@ -42,68 +42,6 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 
 /// From this one on, nothing was written: the run cannot be accepted as it is.
 const REFUSED: i16 = 5;
-
-/// How long the records of a run that was just accepted are held at most, how many, and how many bytes of documents.
-const HELD_MAX: (Duration, usize, usize) = (Duration::from_millis(100), 500, 1 << 20);
-
-/// What became of records that were committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// They are there.
-    Done,
-    /// They are there, but the run was not parked: something has come for it.
-    Mail,
-}
-
-/// Whether a run that this host went ahead with was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is there.
-    Yes,
-    /// It is there already, from another start, or its workflow has another version by now. Nothing of it was written.
-    Refused,
-}
-
-/// The run is no longer this host's; nothing more is written about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the run is no longer this host's")]
-pub struct Lost;
-
-struct Submission {
-    run: Arc<Run>,
-    number: u64,
-    records: Vec<Record>,
-    accepted: Option<oneshot::Sender<Accepted>>,
-    answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
-}
-
-/// What the makers of a run's records and their writer share.
-#[derive(Debug)]
-struct Run {
-    run_id: RunId,
-    end: CancellationToken,
-    /// Of its namespace.
-    account: Arc<Account>,
-    /// Number of the last submission that was handed over, and of the last that was committed.
-    submitted: AtomicU64,
-    committed: AtomicU64,
-    held: Mutex<Option<Held>>,
-}
-
-/// What was written about a run that was just accepted.
-#[derive(Debug)]
-struct Held {
-    records: Vec<Record>,
-    bytes: usize,
-    accepted: oneshot::Sender<Accepted>,
-    since: Instant,
-}
-
-impl Held {
-    fn is_full(&self) -> bool {
-        self.since.elapsed() > HELD_MAX.0 || self.records.len() > HELD_MAX.1 || self.bytes > HELD_MAX.2
-    }
-}
 
 /// The writers of one lease.
 #[derive(Clone, Debug)]
@@ -134,7 +72,7 @@ impl Writers {
 
     /// What writes about one run. When the run is lost, `end` is cancelled.
     pub fn for_run(&self, run_id: RunId, account: Arc<Account>, end: CancellationToken) -> RunWriter {
-        self.writer(run_id, account, end, None)
+        RunWriter::new(run_id, account, end, None, self.queue(run_id))
     }
 
     /// What writes about a run that is being accepted, and whether it was, once that is known. A sender that is gone means
@@ -147,99 +85,12 @@ impl Writers {
     ) -> (RunWriter, oneshot::Receiver<Accepted>) {
         let run_id = start.info.run_id;
         let (accepted, is_accepted) = oneshot::channel();
-        let held = Held { records: vec![Record::Start(start)], bytes: 0, accepted, since: Instant::now() };
-        (self.writer(run_id, account, end, Some(held)), is_accepted)
+        (RunWriter::new(run_id, account, end, Some((start, accepted)), self.queue(run_id)), is_accepted)
     }
 
-    fn writer(&self, run_id: RunId, account: Arc<Account>, end: CancellationToken, held: Option<Held>) -> RunWriter {
+    fn queue(&self, run_id: RunId) -> mpsc::Sender<Submission> {
         // The low bits choose the shard: the next ones choose the writer.
-        let index = usize::from(run_id.0.as_bytes()[14]) % self.queues.len();
-        let (submitted, committed, held) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(held));
-        let run = Run { run_id, end, account, submitted, committed, held };
-        RunWriter { run: Arc::new(run), queue: self.queues[index].clone() }
-    }
-}
-
-/// Writes about one run, in order. Clones share the order.
-#[derive(Clone, Debug)]
-pub struct RunWriter {
-    run: Arc<Run>,
-    queue: mpsc::Sender<Submission>,
-}
-
-impl RunWriter {
-    /// Hand over records without waiting for their commit. They are committed before whatever is handed over later.
-    pub async fn append(&self, records: Vec<Record>) -> Result<(), Lost> {
-        let Some(records) = self.run.hold(records) else { return Ok(()) };
-        if records.is_empty() {
-            return Ok(());
-        }
-        self.submit(records, None).await
-    }
-
-    /// Hand over records, and wait until they and all before them are committed. With no records it is a barrier, which is
-    /// free if everything is committed already.
-    pub async fn commit(&self, records: Vec<Record>) -> Result<Verdict, Lost> {
-        let Run { submitted, committed, .. } = &*self.run;
-        let is_behind = self.is_holding() || committed.load(Ordering::Acquire) < submitted.load(Ordering::Acquire);
-        if records.is_empty() && !is_behind {
-            return if self.run.end.is_cancelled() { Err(Lost) } else { Ok(Verdict::Done) };
-        }
-        let (answer, verdict) = oneshot::channel();
-        self.submit(records, Some(answer)).await?;
-        verdict.await.map_err(|_| Lost)?
-    }
-
-    /// So many bytes that were written earlier are replaced by what was handed over.
-    pub fn replaced(&self, bytes: usize) {
-        self.run.account.add(i64::try_from(bytes).map_or(0, |bytes| -bytes));
-    }
-
-    /// Hand over what is held.
-    pub async fn release(&self) -> Result<(), Lost> {
-        if self.is_holding() { self.submit(Vec::new(), None).await } else { Ok(()) }
-    }
-
-    /// Whether what was written is held: the run has just been accepted.
-    pub fn is_holding(&self) -> bool {
-        self.run.held().is_some()
-    }
-
-    async fn submit(
-        &self,
-        records: Vec<Record>,
-        answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
-    ) -> Result<(), Lost> {
-        if self.run.end.is_cancelled() {
-            return Err(Lost);
-        }
-        let place = self.queue.reserve().await.map_err(|_| Lost)?;
-        // Until it is in the queue: nobody gets in between.
-        let mut held = self.run.held();
-        let (mut all, accepted) = held.take().map_or((Vec::new(), None), |held| (held.records, Some(held.accepted)));
-        all.extend(records);
-        let number = self.run.submitted.fetch_add(1, Ordering::AcqRel) + 1;
-        place.send(Submission { run: self.run.clone(), number, records: all, accepted, answer });
-        Ok(())
-    }
-}
-
-impl Run {
-    fn held(&self) -> MutexGuard<'_, Option<Held>> {
-        // Nothing under the lock can panic half way.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hold these as well, if the run's records are held. If not, they come back.
-    fn hold(&self, records: Vec<Record>) -> Option<Vec<Record>> {
-        match &mut *self.held() {
-            Some(held) if !held.is_full() => {
-                held.bytes += records.iter().map(Record::bytes).sum::<usize>();
-                held.records.extend(records);
-                None
-            }
-            _ => Some(records),
-        }
+        self.queues[usize::from(run_id.0.as_bytes()[14]) % self.queues.len()].clone()
     }
 }
 
@@ -253,12 +104,21 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
-        let mut queue = Vec::with_capacity(BATCH_MAX);
-        while submissions.recv_many(&mut queue, BATCH_MAX).await > 0 {
-            while !queue.is_empty() {
-                let rest = queue.split_off(batch_length(&queue));
-                self.commit(std::mem::replace(&mut queue, rest)).await;
+        let (mut waiting, mut came) = (Waiting::default(), Vec::new());
+        loop {
+            if waiting.is_empty() && submissions.recv_many(&mut came, QUEUE_MAX).await == 0 {
+                return;
             }
+            // What has come during the last commit takes its place among what waits.
+            while waiting.len() + came.len() < QUEUE_MAX
+                && let Ok(submission) = submissions.try_recv()
+            {
+                came.push(submission);
+            }
+            for submission in came.drain(..) {
+                waiting.push(Arc::as_ptr(&submission.run.account).addr(), submission.weight(), submission);
+            }
+            self.commit(waiting.take(if waiting.is_crowded() { MOST_OF_SEVERAL } else { MOST })).await;
         }
     }
 
@@ -353,26 +213,6 @@ impl Writer {
     }
 }
 
-impl Submission {
-    fn refuse(&mut self, verdicts: &[(Uuid, i16)]) {
-        if verdicts.iter().any(|(run_id, _)| *run_id == self.run.run_id.0) {
-            self.run.end.cancel();
-            reply(self.accepted.take(), Accepted::Refused);
-        }
-    }
-}
-
-/// How many of these make one commit: all of them, unless that gets too big.
-fn batch_length(queue: &[Submission]) -> usize {
-    let (mut records, mut bytes) = (0, 0);
-    let fits = |submission: &&Submission| {
-        records += submission.records.len();
-        bytes += submission.records.iter().map(Record::bytes).sum::<usize>();
-        records <= RECORDS_MAX.0 && bytes <= RECORDS_MAX.1
-    };
-    queue.iter().take_while(fits).count().max(1)
-}
-
 /// A run that is lost stays lost: a later record without an earlier one would be a hole in its history.
 fn drop_lost(submissions: Vec<Submission>) -> Vec<Submission> {
     let (lost, kept): (Vec<_>, Vec<_>) =
@@ -383,11 +223,4 @@ fn drop_lost(submissions: Vec<Submission>) -> Vec<Submission> {
 
 fn lose(submissions: &[Submission], which: impl Fn(&Submission) -> bool) {
     submissions.iter().filter(|submission| which(submission)).for_each(|submission| submission.run.end.cancel());
-}
-
-fn reply<T>(asked: Option<oneshot::Sender<T>>, answer: T) {
-    if let Some(asked) = asked {
-        // Whoever asked may have stopped waiting.
-        let _ = asked.send(answer);
-    }
 }
