@@ -37,6 +37,8 @@ CREATE TABLE runs (
     continued_at    timestamptz,
     told            text,
     closed_at       timestamptz,
+    failure_code    text,
+    tags            text[],
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 85);
 COMMENT ON COLUMN runs.durability IS '0 output: what follows from an event leaves the host after the event is committed; 1 strict: the guest sees an event after it is committed.';
@@ -49,5 +51,8 @@ COMMENT ON COLUMN runs.deadline_at IS 'When it is asked to stop by itself.';
 COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it.';
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
+COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
+COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';
 
-CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);
+-- Read backwards, newest first.
+CREATE INDEX runs_by_time ON runs (namespace, started_at, run_id);

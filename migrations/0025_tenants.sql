@@ -43,7 +43,7 @@ BEGIN
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
             'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'audit_log',
-            'audit_heads', 'api_keys', 'data_keys', 'secrets'
+            'audit_heads', 'api_keys', 'data_keys', 'secrets', 'run_tags'
         ]) AS t (name)
         UNION ALL
         SELECT 'sees_run(shard, run_id)', t.name
@@ -68,10 +68,10 @@ BEGIN
         'INSERT ON data_keys',
         'SELECT, INSERT ON components, versions, signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, state, result, closed_at) ON runs',
+        'SELECT, UPDATE (cancelled_at, state, result, failure_code, closed_at) ON runs',
         'SELECT, DELETE ON owned, parked',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published',
+        'SELECT ON events, attempts, logs, published, run_tags',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
         'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets'

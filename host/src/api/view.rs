@@ -269,6 +269,12 @@ pub struct AttemptView {
     pub call: u32,
     /// Its number.
     pub attempt: u32,
+    /// Of which step.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub step: Option<String>,
+    /// How many the call may make in all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt_limit: Option<u32>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
@@ -292,8 +298,10 @@ pub struct AttemptView {
 
 impl From<store::Attempt> for AttemptView {
     fn from(attempt: store::Attempt) -> Self {
-        let store::Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at } = attempt;
-        Self { call, attempt, started_at, ended_at, next_at, failure, heartbeat }
+        let store::Attempt { call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at } =
+            attempt;
+        let step = step.map(|step| step.to_string());
+        Self { call, attempt, step, attempt_limit, started_at, ended_at, next_at, failure, heartbeat }
     }
 }
 

@@ -19,6 +19,7 @@ mod retry;
 mod run;
 mod seal;
 mod secret;
+mod tags;
 mod target;
 mod time;
 
@@ -41,5 +42,6 @@ pub use retry::RetryPolicy;
 pub use run::{CancelReason, Durability, Origin, RunInfo, RunState, Seed};
 pub use seal::{DataKey, KeyError, MasterKey, MasterKeys, SealError};
 pub use secret::{Secret, SecretBinding, SecretBindingError, SecretValue, SecretValueError};
+pub use tags::{Tag, TagError, Tags};
 pub use target::{Scheme, Target, TargetError, TargetHost};
 pub use time::{Timestamp, duration_from_us, duration_us};

@@ -3,11 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::batch::int;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timestamp};
+use crate::model::{Durability, Namespace, Payload, RunId, RunState, Tags, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -50,36 +49,8 @@ pub struct RunSummary {
     pub parent_run_id: Option<RunId>,
     /// How often it has continued as new.
     pub generation: u32,
-}
-
-/// A run in a list.
-#[derive(Clone, Debug)]
-pub struct RunListing {
-    /// Its id.
-    pub run_id: RunId,
-    /// Its workflow.
-    pub workflow: String,
-    /// The component that has the workflow.
-    pub component: String,
-    /// The version that it is pinned to.
-    pub version: u32,
-    /// Where it stands.
-    pub state: RunState,
-    /// When it was accepted.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub closed_at: Option<Timestamp>,
-}
-
-/// Which runs to list.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// Of this workflow only.
-    pub workflow: Option<Name>,
-    /// In this state only.
-    pub state: Option<RunState>,
-    /// After this one in the list.
-    pub after: Option<(Timestamp, RunId)>,
+    /// What it is found by.
+    pub tags: Tags,
 }
 
 #[derive(sqlx::FromRow)]
@@ -103,17 +74,7 @@ struct SummaryRow {
     deadline_at: Option<DateTime<Utc>>,
     parent_run_id: Option<Uuid>,
     generation: i32,
-}
-
-#[derive(sqlx::FromRow)]
-struct ListingRow {
-    run_id: Uuid,
-    workflow: String,
-    component: String,
-    version: i32,
-    state: i16,
-    started_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
+    tags: Option<Vec<String>>,
 }
 
 impl Store {
@@ -128,28 +89,14 @@ impl Store {
         self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))
     }
-
-    /// Runs of a namespace, newest first, at most `limit`.
-    pub async fn list_runs(&self, namespace: &Namespace, filter: &RunFilter, limit: u32) -> Result<Vec<RunListing>> {
-        let rows: Vec<ListingRow> = sqlx::query_as("SELECT * FROM list_runs($1, $2, $3, $4, $5, $6)")
-            .bind(&**namespace)
-            .bind(filter.workflow.as_deref())
-            .bind(filter.state.map(state_code))
-            .bind(filter.after.map(|(at, _)| DateTime::<Utc>::from(at)))
-            .bind(filter.after.map(|(_, id)| id.0))
-            .bind(int(limit))
-            .fetch_all(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
 }
 
 /// The codes of the SQL function `run_state` are the places in this list.
-fn state(code: i16) -> RunState {
+pub(super) fn state(code: i16) -> RunState {
     usize::try_from(code).ok().and_then(|code| RunState::ALL.get(code)).copied().unwrap_or(RunState::Quarantined)
 }
 
-fn state_code(state: RunState) -> i16 {
+pub(super) fn state_code(state: RunState) -> i16 {
     RunState::ALL.iter().position(|other| *other == state).and_then(|code| i16::try_from(code).ok()).unwrap_or(0)
 }
 
@@ -175,20 +122,7 @@ impl From<SummaryRow> for RunSummary {
             deadline_at: row.deadline_at.map(Into::into),
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
-        }
-    }
-}
-
-impl From<ListingRow> for RunListing {
-    fn from(row: ListingRow) -> Self {
-        Self {
-            run_id: RunId(row.run_id),
-            workflow: row.workflow,
-            component: row.component,
-            version: row.version.unsigned_abs(),
-            state: state(row.state),
-            started_at: row.started_at.into(),
-            closed_at: row.closed_at.map(Into::into),
+            tags: Tags::stored(row.tags.unwrap_or_default()),
         }
     }
 }

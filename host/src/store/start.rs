@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::batch::int;
 use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Timestamp, duration_us};
+use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Tags, Timestamp, duration_us};
 
 /// A run that somebody asks for.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// From now until it is asked to stop.
     pub timeout: Option<Duration>,
+    /// What it is found by.
+    pub tags: Tags,
     /// A signal that it gets in the same moment, whether it is new or was there before.
     pub signal: Option<NewSignal>,
 }
@@ -96,13 +98,14 @@ impl Store {
     async fn try_start(&self, run: &NewRun, input: Vec<u8>, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
-             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start =
             start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
         let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([input]);
-        Ok(start.bind([run.timeout_us()]).fetch_one(&self.pool).await?)
+        let tags = Some([tags_column(&run.tags)]).filter(|_| !run.tags.is_empty());
+        Ok(start.bind([run.timeout_us()]).bind(tags).fetch_one(&self.pool).await?)
     }
 
     async fn try_start_with(
@@ -116,7 +119,7 @@ impl Store {
         let payload = self.sealed(&run.namespace, &signal.payload).await?;
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
-             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
@@ -126,6 +129,7 @@ impl Store {
             .bind(signal.signal_id.as_deref())
             .bind(int(signal.inbox.letters))
             .bind(signal.inbox.bytes_column())
+            .bind(tags_column(&run.tags))
             .fetch_one(&self.pool)
             .await?)
     }
@@ -167,4 +171,9 @@ impl StartedRow {
         let info = run.accepted(component, version.unsigned_abs(), started_at.into());
         Ok(Started::New(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info }))
     }
+}
+
+/// Tags, as the functions of the database take those of one run: they have no commas.
+pub(super) fn tags_column(tags: &Tags) -> Option<String> {
+    (!tags.is_empty()).then(|| tags.written().collect::<Vec<_>>().join(","))
 }
