@@ -60,7 +60,8 @@ BEGIN
 END $$;
 
 -- What follows reads an index from its newest end on and stops when it has enough, whatever the planner thinks of it: it cannot know for how
--- many rows a parameter holds, and would sooner read all of them and sort.
+-- many rows a parameter holds, and would sooner read all of them and sort. (Such plans count as
+-- expensive, which is what JIT goes by.)
 
 -- In the role of tenants no row of another may be told by what a function does, and shard_of counts as one that tells: so shards are
 -- looked up, and not computed from another row's id.
@@ -71,7 +72,7 @@ CREATE FUNCTION nth_run(
     p_by text, p_namespace text, f run_filter, p_tag text, p_low_at timestamptz, p_high_at timestamptz, p_high_id uuid, p_nth integer,
     OUT at timestamptz, OUT id uuid
 ) LANGUAGE plpgsql STABLE
-SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 BEGIN
     CASE p_by
         WHEN 'tag' THEN
@@ -117,7 +118,7 @@ END $$;
 CREATE FUNCTION find_runs(
     p_namespace text, f run_filter, p_before_at timestamptz, p_before_id uuid, p_limit integer, p_look integer
 ) RETURNS TABLE (shard smallint, run_id uuid, started_at timestamptz, is_match boolean) LANGUAGE plpgsql STABLE ROWS 100
-SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
@@ -276,7 +277,7 @@ RETURNS TABLE (
     run_id uuid, workflow text, component text, version integer, state smallint, started_at timestamptz, closed_at timestamptz,
     parent_run_id uuid, failure_code text, tags text[], is_match boolean
 ) LANGUAGE plpgsql STABLE
-SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY

@@ -23,55 +23,60 @@ BEGIN
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
         JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.namespace = p_namespace
         LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
+    ), known AS MATERIALIZED (
+        -- All that a parked run waits for is among its open calls, unless there are more than are kept.
+        SELECT a.*, NOT a.is_open OR coalesce(jsonb_array_length(a.open_calls) < 100, false) AS is_all FROM asked a
     ), delivered AS MATERIALIZED (
-        SELECT a.run_id, e.call, e.name, e.attempt, e.failed, e.outcome, e.asked_at, e.at
-        FROM asked a CROSS JOIN LATERAL (
-            SELECT e.call, e.name, e.attempt, e.failed, CASE WHEN e.failed THEN e.outcome END AS outcome, e.asked_at, e.at FROM events e
-            WHERE e.shard = a.shard AND e.run_id = a.run_id AND e.seq >= a.first_seq AND e.kind = 0
+        SELECT k.run_id, e.call, k.component, k.version, k.is_all, e.name, e.attempt, e.failed, e.outcome, e.asked_at, e.at
+        FROM known k CROSS JOIN LATERAL (
+            SELECT e.call, e.name, e.attempt, e.failed, CASE WHEN e.failed THEN e.outcome END AS outcome, e.asked_at, e.at
+            FROM events e
+            WHERE e.shard = k.shard AND e.run_id = k.run_id AND e.seq >= k.first_seq AND e.kind = 0
             ORDER BY e.seq DESC LIMIT 1000) e
+    ), long AS MATERIALIZED (
+        SELECT d.run_id, min(d.call) AS call FROM delivered d GROUP BY d.run_id HAVING count(*) = 1000
     ), tried AS MATERIALIZED (
-        SELECT DISTINCT ON (t.run_id, t.call) t.run_id, t.call, t.step, t.attempt, t.attempt_limit, t.failure, t.started_at,
-               t.ended_at, t.next_at
-        FROM asked a JOIN attempts t ON t.shard = a.shard AND t.run_id = a.run_id AND t.call >= a.first_call
+        SELECT DISTINCT ON (t.run_id, t.call) t.run_id, t.call, k.component, k.version, k.is_all, t.step, t.attempt, t.attempt_limit,
+               t.failure, t.next_at
+        FROM known k JOIN attempts t ON t.shard = k.shard AND t.run_id = k.run_id AND t.call >= k.first_call
+        -- Not what has ended before the last thousand.
+        WHERE NOT EXISTS (SELECT FROM long l WHERE l.run_id = k.run_id AND t.call < l.call)
         ORDER BY t.run_id, t.call, t.attempt DESC
     ), waited_for AS MATERIALIZED (
-        SELECT a.run_id, c.* FROM asked a CROSS JOIN LATERAL jsonb_to_recordset(a.open_calls)
-            AS c (call integer, kind text, name text, asked_at timestamptz, due_at timestamptz, next_attempt integer, attempt_limit integer)
+        SELECT k.run_id, c.call, k.component, k.version, k.is_all, c.name, c.asked_at, c.due_at, c.next_attempt, c.attempt_limit
+        FROM known k CROSS JOIN LATERAL jsonb_to_recordset(k.open_calls)
+            AS c (call integer, kind text, name text, asked_at timestamptz, due_at timestamptz, next_attempt integer,
+                  attempt_limit integer)
         WHERE c.kind = 'step'
-    ), calls AS (
-        SELECT d.run_id, d.call FROM delivered d
-        UNION SELECT w.run_id, w.call FROM waited_for w
-        -- Not those whose end is before the last thousand.
-        UNION SELECT t.run_id, t.call FROM tried t
-        LEFT JOIN (SELECT d.run_id, min(d.call) AS call FROM delivered d GROUP BY 1 HAVING count(*) = 1000) f USING (run_id)
-        WHERE f.call IS NULL OR t.call > f.call
     ), declared AS MATERIALIZED (
         SELECT v.component, v.version, s.step ->> 'name' AS step, (s.step -> 'retry' ->> 'max_attempts')::integer AS attempt_limit
         FROM (SELECT DISTINCT a.component, a.version FROM asked a) a
         JOIN versions v ON v.namespace = p_namespace AND v.component = a.component AND v.version = a.version
         CROSS JOIN LATERAL jsonb_array_elements(convert_from(v.manifest, 'UTF8')::jsonb -> 'steps') AS s (step)
     )
-    SELECT q.run_id, q.call, q.step, q.state, true, q.state = 'retrying' AND q.attempts < coalesce(q.attempt_limit, q.attempts + 1),
+    SELECT q.run_id, q.call, q.step, q.state, true,
+           q.state = 'retrying' AND q.attempts < coalesce(q.attempt_limit, q.attempts + 1),
            CASE WHEN q.state = 'retrying' THEN q.next_at END, q.attempts, q.attempt_limit, q.failure, q.asked_at, q.ended_at
     FROM (
-        SELECT c.run_id, c.call, coalesce(d.name, w.name, t.step) AS step,
-               CASE WHEN d.failed THEN 'failed'
-                    WHEN NOT d.failed THEN 'completed'
-                    WHEN w.next_attempt > 1 THEN 'retrying'
-                    WHEN w.run_id IS NOT NULL THEN 'running'
-                    -- All that a parked run waits for is among its open calls, unless there are more than are kept.
-                    WHEN NOT a.is_open OR jsonb_array_length(a.open_calls) < 100 THEN 'abandoned'
-                    WHEN t.next_at > clock_timestamp() THEN 'retrying'
-                    ELSE 'running' END AS state,
-               coalesce(d.attempt, t.attempt, w.next_attempt - 1) AS attempts,
-               coalesce(t.attempt_limit, w.attempt_limit, l.attempt_limit) AS attempt_limit,
-               coalesce(t.next_at, w.due_at) AS next_at, coalesce(d.outcome, t.failure) AS failure,
-               coalesce(d.asked_at, w.asked_at) AS asked_at, d.at AS ended_at
-        FROM calls c JOIN asked a ON a.run_id = c.run_id
-        LEFT JOIN delivered d ON d.run_id = c.run_id AND d.call = c.call
-        LEFT JOIN tried t ON t.run_id = c.run_id AND t.call = c.call
-        LEFT JOIN waited_for w ON w.run_id = c.run_id AND w.call = c.call
-        LEFT JOIN declared l ON l.component = a.component AND l.version = a.version AND l.step = coalesce(d.name, w.name, t.step)
+        SELECT c.*, coalesce(c.limit_of_call, l.attempt_limit) AS attempt_limit
+        FROM (
+            -- Full joins are never done row by row, however few rows are expected.
+            SELECT run_id, call, component, version, coalesce(d.name, w.name, t.step) AS step,
+                   CASE WHEN d.failed THEN 'failed'
+                        WHEN NOT d.failed THEN 'completed'
+                        WHEN w.next_attempt > 1 THEN 'retrying'
+                        WHEN w.next_attempt IS NOT NULL THEN 'running'
+                        WHEN is_all THEN 'abandoned'
+                        WHEN t.next_at > clock_timestamp() THEN 'retrying'
+                        ELSE 'running' END AS state,
+                   coalesce(d.attempt, t.attempt, w.next_attempt - 1) AS attempts,
+                   coalesce(t.attempt_limit, w.attempt_limit) AS limit_of_call, coalesce(t.next_at, w.due_at) AS next_at,
+                   coalesce(d.outcome, t.failure) AS failure, coalesce(d.asked_at, w.asked_at) AS asked_at, d.at AS ended_at
+            FROM delivered d
+            FULL JOIN tried t USING (run_id, call, component, version, is_all)
+            FULL JOIN waited_for w USING (run_id, call, component, version, is_all)
+        ) c
+        LEFT JOIN declared l ON l.component = c.component AND l.version = c.version AND l.step = c.step
     ) q
     ORDER BY q.run_id, q.call;
 END $$;
@@ -142,7 +147,9 @@ END $$;
 -- How many runs stand where, of a namespace, or of all together (as the owner of the tables): ready, and suspects among them; running;
 -- waiting, and late among them, whose time has come; with the time since when the first of them does.
 CREATE FUNCTION queue_depths(p_namespace text)
-RETURNS TABLE (queue text, depth bigint, oldest_at timestamptz) LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE (queue text, depth bigint, oldest_at timestamptz) LANGUAGE plpgsql STABLE
+-- All of three small tables is read, and so in the order in which it lies there.
+SET enable_seqscan = on AS $$
 BEGIN
     RETURN QUERY
     SELECT u.queue, u.depth, u.oldest_at FROM (

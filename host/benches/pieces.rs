@@ -91,7 +91,12 @@ fn writer(criterion: &mut Criterion) {
             runtime.block_on(async {
                 let mut commits = JoinSet::new();
                 for _ in 0..RUNS {
-                    let start = Start { info: run_of("steps"), input: Payload::null(), idempotency_key: None, tags: Tags::default() };
+                    let start = Start {
+                        info: run_of("steps"),
+                        input: Payload::null(),
+                        idempotency_key: None,
+                        tags: Tags::default(),
+                    };
                     let (writer, _) = writers.for_new_run(start, Arc::default(), CancellationToken::new());
                     let mut records: Vec<_> = events.iter().cloned().map(Record::Event).collect();
                     let (state, result, at) = (CloseState::Completed, Payload::null(), Timestamp::from_micros(3));

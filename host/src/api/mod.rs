@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod cancel_run;
 mod change_grants;
+mod count_runs;
 mod create_key;
 mod delete_secret;
 mod deploy_component;
@@ -29,17 +30,22 @@ mod list_secrets;
 mod metrics;
 mod pace;
 mod put_namespace;
+mod queue_depths;
 mod rate_limit;
 mod recorded;
 mod recount_namespace;
 mod revoke_key;
 mod rotate_key;
+mod run_context;
+mod run_filter;
 mod send_signal;
 mod send_update;
 mod serve;
 mod set_secret;
 mod slow_body;
 mod start_run;
+mod step_readiness;
+mod system_metrics;
 mod terminate_run;
 mod tls;
 pub mod view;
@@ -60,6 +66,7 @@ use crate::worker::Host;
 use admission::Admission;
 use auth::{Inside, Routes};
 
+pub use count_runs::RunCountView;
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
@@ -75,14 +82,18 @@ pub use list_namespaces::NamespacePage;
 pub use list_runs::{NoCursor, RunCursor, RunPage};
 pub use list_secrets::{SecretView, Secrets};
 pub use put_namespace::{LimitValue, PutNamespace};
+pub use queue_depths::{QueueView, Queues};
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
 pub use rotate_key::RotateKey;
+pub use run_context::{ContextView, Contexts, StepCountsView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
 pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
+pub use step_readiness::{RunIds, StepView, Steps};
+pub use system_metrics::SystemMetrics;
 pub use terminate_run::Terminate;
 pub use tls::{Certificate, CertificateError};
 
@@ -116,6 +127,11 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(set_secret::set_secret, delete_secret::delete_secret))
         .add(Scope::Start, routes!(start_run::start_run))
         .add(Scope::Read, routes!(list_runs::list_runs))
+        .add(Scope::Read, routes!(count_runs::count_runs))
+        .add(Scope::Read, routes!(run_context::run_context))
+        .add(Scope::Read, routes!(step_readiness::step_readiness))
+        .add(Scope::Read, routes!(queue_depths::queue_depths))
+        .add(Scope::Read, routes!(system_metrics::system_metrics))
         .add(Scope::Read, routes!(get_run::get_run))
         .add(Scope::Read, routes!(get_history::get_history))
         .add(Scope::Read, routes!(get_logs::get_logs))

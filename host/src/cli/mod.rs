@@ -9,6 +9,8 @@ mod bench;
 mod cancel;
 mod client;
 mod compile;
+mod context;
+mod count;
 mod credentials;
 mod deploy;
 mod dev;
@@ -22,14 +24,18 @@ mod limits;
 mod list;
 mod logs;
 mod master_key;
+mod metrics;
 mod namespace;
 mod output;
+mod queues;
 mod replay;
 mod rewrap;
+mod run_flags;
 mod secret;
 mod serve;
 mod signal;
 mod start;
+mod steps;
 mod terminate;
 mod trust;
 mod update;
@@ -93,6 +99,16 @@ enum Command {
     Get(get::Get),
     /// List runs, newest first
     List(list::List),
+    /// Count runs
+    Count(count::Count),
+    /// Show where runs stand, and what to do about them
+    Context(context::Context),
+    /// Show where the steps of runs stand
+    Steps(steps::Steps),
+    /// Show how many runs wait for a host, are at one, and wait for something else
+    Queues(queues::Queues),
+    /// Show how the namespace is doing, in figures
+    Metrics(metrics::Metrics),
     /// Show what has happened to a run
     History(history::History),
     /// Show what a run has logged
@@ -170,6 +186,11 @@ impl Cli {
             Command::Start(start) => start.run(&client()?).await,
             Command::Get(get) => get.run(&client()?).await,
             Command::List(list) => list.run(&client()?).await,
+            Command::Count(count) => count.run(&client()?).await,
+            Command::Context(context) => context.run(&client()?).await,
+            Command::Steps(steps) => steps.run(&client()?).await,
+            Command::Queues(queues) => queues.run(&client()?).await,
+            Command::Metrics(metrics) => metrics.run(&client()?).await,
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
             Command::Replay(replay) => replay.run(json).await,

@@ -144,6 +144,9 @@ fn describe(run: &RunView) {
     if run.generation > 0 {
         line(format!("continued as new {} times", run.generation));
     }
+    if !run.tags.is_empty() {
+        line(format!("tags      {}", run.tags.written().collect::<Vec<_>>().join(", ")));
+    }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
         line(format!("wakes     {}", time(wake_at)));

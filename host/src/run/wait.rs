@@ -223,7 +223,17 @@ impl Activation {
         }
         let (failure, ended_at) = (Some(failure), Some(now));
         let step = name;
-        Record::Attempt(Attempt { call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at })
+        Record::Attempt(Attempt {
+            call,
+            attempt,
+            step,
+            attempt_limit,
+            failure,
+            heartbeat,
+            started_at,
+            ended_at,
+            next_at,
+        })
     }
 
     /// The call has taken too long, all attempts together: what runs is stopped. The last attempt's failure is the cause.

@@ -25,6 +25,7 @@ mod cancel_released;
 mod claim;
 mod config;
 mod count_storage;
+mod depths;
 mod fire_timers;
 mod heartbeat;
 mod host;
