@@ -3,6 +3,8 @@
 mod audit;
 mod auth;
 mod keys;
+mod overview;
+mod search;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ mod holes;
 mod interleavings;
 mod pages;
 mod seals;
+mod search;
 mod second_wall;
 mod sql;
 mod strikes;

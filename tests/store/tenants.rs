@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 use windlass_host::model::{
     ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope,
-    SecretBinding, Who,
+    SecretBinding, Tags, Who,
 };
 use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store, WrappedKey};
 
@@ -77,7 +77,16 @@ impl Walk {
         self.saw_nothing("logs", store.logs(&other, run, 0, Level::Debug, 10).await.expect("read").is_empty());
         self.saw_nothing("published", store.published(&other, run).await.expect("read").is_empty());
         let all = RunFilter::default();
-        self.saw_nothing("list_runs", store.list_runs(&other, &all, 10).await.expect("read").is_empty());
+        let found = store.list_runs(&other, &all, None, 10).await.expect("read");
+        self.saw_nothing("list_runs", found.runs.is_empty() && found.stopped_at.is_none());
+        let count = store.count_runs(&other, &all, 10).await.expect("read");
+        self.saw_nothing("count_runs", count.runs == 0 && count.is_exact);
+        self.saw_nothing("step_readiness", store.step_readiness(&other, &[run]).await.expect("read").is_empty());
+        self.saw_nothing("run_context", store.run_context(&other, &[run]).await.expect("read").is_empty());
+        let queues = store.queue_depths(&other).await.expect("read");
+        self.saw_nothing("queue_depths", queues.len() == 5 && queues.iter().all(|queue| queue.depth == 0));
+        let metrics = store.system_metrics(&other).await.expect("read");
+        self.saw_nothing("system_metrics", metrics.len() > 5 && metrics.iter().all(|(_, value)| *value == 0.0));
     }
 
     async fn writes(&mut self) {
@@ -98,6 +107,7 @@ impl Walk {
             durability: Durability::Output,
             idempotency_key: None,
             timeout: None,
+            tags: Tags::default(),
             signal: None,
         };
         let started = store.start_run(&start, None).await.expect("asked");
