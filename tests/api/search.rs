@@ -16,7 +16,9 @@ async fn own() -> (Api, Api) {
     let tenants = tenants().await;
     let (own, other) = (tenants.namespace().await, tenants.namespace().await);
     let (own, other) = (tenants.api(&own).await, tenants.api(&other).await);
-    own.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    for guest in ["probe", "rogue"] {
+        own.deploy(guest_bytes(guest), "").await.expect("deployed");
+    }
     (own, other)
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::runs::state;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Failure, Namespace, Payload, RunId, RunState, Timestamp};
+use crate::model::{Failure, Namespace, RunId, RunState, Timestamp};
 
 /// A step of a run.
 #[derive(Clone, Debug)]
