@@ -42,8 +42,9 @@ BEGIN
         -- A session that has not said for which namespace it asks is refused.
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
-            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'audit_log',
-            'audit_heads', 'api_keys', 'data_keys', 'secrets'
+            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
+            'pins',
+            'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets'
         ]) AS t (name)
         UNION ALL
         SELECT 'sees_run(shard, run_id)', t.name
@@ -66,10 +67,14 @@ BEGIN
         -- Whoever locks a row needs to be allowed to change something in it: here, when it was made.
         'SELECT, UPDATE (created_at) ON namespaces, data_keys',
         'INSERT ON data_keys',
-        'SELECT, INSERT ON components, versions, signal_ids, updates, audit_log',
+        'SELECT, INSERT, DELETE, UPDATE (deprecated_at, replaced_at) ON versions',
+        'SELECT, INSERT, DELETE ON components, pins',
+        'SELECT, INSERT ON signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, state, result, closed_at) ON runs',
+        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, closed_at) ON runs',
         'SELECT, DELETE ON owned, parked',
+        'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
+        'SELECT, INSERT, DELETE ON pauses',
         'SELECT, DELETE, UPDATE (released) ON children',
         'SELECT ON events, attempts, logs, published',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',

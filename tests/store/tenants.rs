@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 use windlass_host::model::{
-    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope,
-    SecretBinding, Who,
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Payload, Reach, RunId,
+    Scope, SecretBinding, Timestamp, Who,
 };
-use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store, WrappedKey};
+use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Standpoint, Started, Store, WrappedKey};
 
 use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 18] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
@@ -30,6 +30,7 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
     ("ping", "reads nothing"),
     ("find_key", "who is asked for is the one who asks: the namespace follows from the key"),
     ("look_at", "of runs that this host has claimed; the API has no way to it"),
+    ("release_all_paused", "for all namespaces; the API has no way to it"),
     ("orphans", "of runs that this host owns; the API has no way to it"),
 ];
 
@@ -37,8 +38,8 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
 pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
-    let run = ["namespaces", "program", "runner", "secrets", "upload"].map(|file| format!("run/{file}.rs"));
-    for file in run.into_iter().chain(["authenticate", "host", "namespaces"].map(|file| format!("worker/{file}.rs"))) {
+    let run = ["namespaces", "program", "runner", "secrets", "trial", "upload"].map(|file| format!("run/{file}.rs"));
+    for file in run.into_iter().chain(["authenticate", "control", "host", "namespaces", "versions"].map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
     let call = regex::Regex::new(r"store\s*\.\s*([a-z_]+)\(").expect("a pattern");
@@ -89,7 +90,19 @@ impl Walk {
         self.refused("request_cancel", store.request_cancel(&other, run, &Who::Dev).await);
         let failure = Failure::fatal("terminated", "by another");
         self.refused("terminate_run", store.terminate_run(&other, run, &failure, &Who::Dev).await);
+        let from = Standpoint { version: 1, origin: Origin::new(Timestamp::from_micros(0)), next_seq: 0 };
+        self.refused("migrate_run", store.migrate_run(&other, run, from, 2, &Who::Dev).await);
+        self.refused("pause_run", store.pause_run(&other, run, &Who::Dev).await);
+        self.refused("resume_run", store.resume_run(&other, run, &Who::Dev).await);
+        self.refused("retry_run", store.retry_run(&other, run, &Who::Dev).await);
         let workflow = Name::new("w").expect("a name");
+        let is_none = |result: Result<(), Error>| matches!(result, Err(Error::NoSuchWorkflow));
+        let paused = store.pause_workflow(&other, Some(&workflow), &Who::Dev).await.map(drop);
+        self.saw_nothing("pause_workflow", is_none(paused));
+        let resumed = store.resume_workflow(&other, Some(&workflow), &Who::Dev).await;
+        self.saw_nothing("resume_workflow", is_none(resumed));
+        self.saw_nothing("release_paused", store.release_paused(&other, 10).await.expect("asked") == 0);
+        self.saw_nothing("pauses", store.pauses(&other).await.expect("read").is_empty());
         let start = NewRun {
             run_id: RunId::new(),
             namespace: other,
@@ -110,6 +123,13 @@ impl Walk {
         self.saw_nothing("newest", store.newest(&other, &workflow).await.expect("read").is_none());
         self.saw_nothing("version", store.version(&other, &component, 1).await.expect("read").is_none());
         self.saw_nothing("grants", store.grants(&other, &component).await.expect("read").is_empty());
+        self.saw_nothing("list_versions", store.list_versions(&other, &component).await.expect("read").is_empty());
+        let is_none = |result: Result<(), Error>| matches!(result, Err(Error::NoSuchVersion(_)));
+        let used = store.use_version(&other, (&component, 1), &[], false, &Who::Dev).await;
+        self.saw_nothing("use_version", is_none(used));
+        let deprecated = store.deprecate_version(&other, (&component, 1), true, &Who::Dev).await;
+        self.saw_nothing("deprecate_version", is_none(deprecated));
+        self.saw_nothing("delete_version", is_none(store.delete_version(&other, (&component, 1), &Who::Dev).await));
         self.saw_nothing("newest_manifest", store.newest_manifest(&other, &component).await.expect("read").is_none());
         self.saw_nothing("list_secrets", store.list_secrets(&other).await.expect("read").is_empty());
         let granted = ["127.0.0.1:*".parse().expect("a grant")];

@@ -47,9 +47,11 @@ pub enum Code {
     NoSuchSecret,
     NoSuchRun,
     NoSuchWorkflow,
+    NoSuchVersion,
     NoSuchKey,
     TooManyApiKeys,
     RunEnded,
+    WrongState,
     InboxFull,
     StorageFull,
     NoSuchLimit,
@@ -86,9 +88,11 @@ impl Code {
             Self::NoSuchSecret => (StatusCode::NOT_FOUND, "no-such-secret", "There is no such secret in the namespace"),
             Self::NoSuchRun => (StatusCode::NOT_FOUND, "no-such-run", "There is no such run in the namespace"),
             Self::NoSuchWorkflow => (StatusCode::NOT_FOUND, "no-such-workflow", "No component has such a workflow"),
+            Self::NoSuchVersion => (StatusCode::NOT_FOUND, "no-such-version", "The component has no such version"),
             Self::NoSuchKey => (StatusCode::NOT_FOUND, "no-such-key", "There is no such API key in the namespace"),
             Self::TooManyApiKeys => (StatusCode::CONFLICT, "too-many-api-keys", "The namespace has too many API keys"),
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended"),
+            Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "This is for something in another state"),
             Self::StorageFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "The namespace keeps as much as it may")
             }
@@ -159,6 +163,9 @@ impl From<store::Error> for Problem {
         match error {
             E::NoSuchRun => Self::no_such_run(),
             E::RunEnded(_) => Self::new(Code::RunEnded, detail),
+            E::WrongState(_) => Self::new(Code::WrongState, detail),
+            E::NoSuchWorkflow => Self::new(Code::NoSuchWorkflow, "check the name: `windlass list` shows those of runs"),
+            E::NoSuchVersion(_) => Self::new(Code::NoSuchVersion, detail),
             E::InboxFull(_) => Self::new(Code::InboxFull, detail),
             E::StorageFull => Self::new(Code::StorageFull, detail),
             E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),

@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod cancel_run;
 mod change_grants;
+mod change_version;
 mod create_key;
 mod delete_secret;
 mod deploy_component;
@@ -26,8 +27,12 @@ mod list_keys;
 mod list_namespaces;
 mod list_runs;
 mod list_secrets;
+mod list_versions;
 mod metrics;
+mod migrate_run;
 mod pace;
+mod pause_run;
+mod pause_workflow;
 mod put_namespace;
 mod rate_limit;
 mod recorded;
@@ -60,6 +65,7 @@ use crate::worker::Host;
 use admission::Admission;
 use auth::{Inside, Routes};
 
+pub use change_version::UseVersion;
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
@@ -74,6 +80,9 @@ pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
 pub use list_runs::{NoCursor, RunCursor, RunPage};
 pub use list_secrets::{SecretView, Secrets};
+pub use list_versions::{VersionView, Versions};
+pub use migrate_run::{MigrateRun, Migrated};
+pub use pause_workflow::{PauseView, Paused, Pauses, Resumed};
 pub use put_namespace::{LimitValue, PutNamespace};
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
@@ -96,6 +105,7 @@ pub use tls::{Certificate, CertificateError};
         (name = "namespaces", description = "Tenants, and what they may use."),
         (name = "secrets", description = "Values that the host puts into outgoing requests."),
         (name = "runs", description = "Starting runs, watching them, and talking to them."),
+        (name = "workflows", description = "All runs of a workflow."),
     )
 )]
 struct Api;
@@ -112,6 +122,11 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add_with_body(Scope::Deploy, component_bytes, routes!(deploy_component::deploy_component))
         .add(Scope::Read, routes!(get_grants::get_grants))
         .add(Scope::Operate, routes!(change_grants::add_grants, change_grants::remove_grants))
+        .add(Scope::Read, routes!(list_versions::list_versions))
+        .add(Scope::Deploy, routes!(change_version::use_version))
+        .add(Scope::Deploy, routes!(change_version::deprecate_version))
+        .add(Scope::Deploy, routes!(change_version::undeprecate_version))
+        .add(Scope::Deploy, routes!(change_version::delete_version))
         .add(Scope::Operate, routes!(list_secrets::list_secrets))
         .add(Scope::Operate, routes!(set_secret::set_secret, delete_secret::delete_secret))
         .add(Scope::Start, routes!(start_run::start_run))
@@ -125,6 +140,15 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Signal, routes!(send_update::send_update))
         .add(Scope::Operate, routes!(cancel_run::cancel_run))
         .add(Scope::Operate, routes!(terminate_run::terminate_run))
+        .add(Scope::Operate, routes!(migrate_run::migrate_run))
+        .add(Scope::Operate, routes!(pause_run::pause_run))
+        .add(Scope::Operate, routes!(pause_run::resume_run))
+        .add(Scope::Operate, routes!(pause_run::retry_run))
+        .add(Scope::Operate, routes!(pause_workflow::pause_workflow))
+        .add(Scope::Operate, routes!(pause_workflow::resume_workflow))
+        .add(Scope::Operate, routes!(pause_workflow::pause_namespace))
+        .add(Scope::Operate, routes!(pause_workflow::resume_namespace))
+        .add(Scope::Read, routes!(pause_workflow::list_pauses))
         .add(Scope::Admin, routes!(create_key::create_key, list_keys::list_keys))
         .add(Scope::Admin, routes!(revoke_key::revoke_key))
         .add(Scope::Admin, routes!(rotate_key::rotate_key))

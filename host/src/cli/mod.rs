@@ -20,11 +20,15 @@ mod host_options;
 mod keys;
 mod limits;
 mod list;
+mod live_runs;
 mod logs;
 mod master_key;
+mod migrate;
 mod namespace;
 mod output;
+mod pause;
 mod replay;
+mod retry;
 mod rewrap;
 mod secret;
 mod serve;
@@ -33,6 +37,7 @@ mod start;
 mod terminate;
 mod trust;
 mod update;
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,14 +102,26 @@ enum Command {
     History(history::History),
     /// Show what a run has logged
     Logs(logs::Logs),
-    /// Deliver the history of a run to a component, here and with no host: would the run survive it?
+    /// Deliver the history of a run, or of all that are not over, to a component: would they survive it?
     Replay(replay::Replay),
+    /// List versions of a component, choose which one new runs take, forget those that none needs
+    Versions(versions::Versions),
+    /// Move runs to another version of their component, if they survive there
+    Migrate(migrate::Migrate),
     /// Send a signal to a run
     Signal(signal::Signal),
     /// Ask a run for something, and print the answer of its workflow
     Update(update::Update),
     /// Ask a run to stop
     Cancel(cancel::Cancel),
+    /// Hold back a run, a workflow, or the whole namespace
+    Pause(pause::Pause),
+    /// Let a run, a workflow, or the whole namespace go on
+    Resume(pause::Resume),
+    /// Show which workflows are paused
+    Pauses(pause::ListPauses),
+    /// Go on with a run that was quarantined
+    Retry(retry::Retry),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
     /// Make, list, revoke and rotate API keys
@@ -172,11 +189,17 @@ impl Cli {
             Command::List(list) => list.run(&client()?).await,
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
-            Command::Replay(replay) => replay.run(json).await,
+            Command::Replay(replay) => replay.run(client, json).await,
             Command::Signal(signal) => signal.run(&client()?).await,
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
+            Command::Versions(versions) => versions.run(&client()?).await,
+            Command::Migrate(migrate) => migrate.run(&client()?).await,
             Command::Terminate(terminate) => terminate.run(&client()?).await,
+            Command::Pause(pause) => pause.run(&client()?).await,
+            Command::Resume(resume) => resume.run(&client()?).await,
+            Command::Pauses(pauses) => pauses.run(&client()?).await,
+            Command::Retry(retry) => retry.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,
             Command::Audit(audit) => audit.run(&client()?).await,

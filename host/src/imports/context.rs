@@ -127,8 +127,8 @@ impl WorkflowContext {
     }
 
     /// Where the history of its run begins; none if it has no run.
-    pub fn origin(&self) -> Option<Origin> {
-        self.run.as_ref().map(|run| run.info.origin)
+    pub fn info(&self) -> Option<&RunInfo> {
+        self.run.as_ref().map(|run| &*run.info)
     }
 
     /// The guest asks: the call gets its number.

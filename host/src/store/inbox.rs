@@ -38,6 +38,11 @@ pub enum Letter {
         /// How it ended.
         outcome: Outcome,
     },
+    /// Whoever is at the run is to let go of it.
+    Pause {
+        /// Its row.
+        id: i64,
+    },
     /// A request that is to be answered.
     Update {
         /// Its row; later ones have greater numbers.
@@ -286,7 +291,11 @@ impl Letter {
     /// Its row.
     pub fn id(&self) -> i64 {
         match self {
-            Self::Signal { id, .. } | Self::Cancel { id, .. } | Self::Child { id, .. } | Self::Update { id, .. } => *id,
+            Self::Signal { id, .. }
+            | Self::Cancel { id, .. }
+            | Self::Child { id, .. }
+            | Self::Pause { id }
+            | Self::Update { id, .. } => *id,
         }
     }
 }
@@ -305,6 +314,7 @@ fn letter((id, row): (i64, LetterRow)) -> Result<Letter> {
         Some(1) => Letter::Cancel { id, reason: CancelReason::named(&name).ok_or_else(|| corrupt("a reason"))? },
         Some(2) => Letter::Child { id, call: call()?, outcome: Outcome::Ok(Payload::stored(payload)) },
         Some(3) => Letter::Child { id, call: call()?, outcome: Outcome::Failed(failure(&payload)?) },
+        Some(5) => Letter::Pause { id },
         Some(4) => Letter::Update { id, name: checked()?, payload: Payload::stored(payload) },
         _ => return Err(corrupt("a kind")),
     })

@@ -34,6 +34,8 @@ pub struct Standing {
     pub has_letters: bool,
     /// Whether attempts of steps have left anything.
     pub has_attempts: bool,
+    /// Whether it is not to be taken up.
+    pub is_paused: bool,
 }
 
 /// What [`Store::fire_timers`] did.
@@ -138,16 +140,17 @@ impl Store {
     /// Find out what there is to be read of runs that this host has claimed, in one question for all of them.
     pub async fn look_at(&self, claimed: &mut [Claimed]) -> Result<()> {
         let ids: Vec<_> = claimed.iter().map(|claimed| claimed.info.run_id.0).collect();
-        let rows: Vec<(uuid::Uuid, Option<i32>, bool, bool)> =
-            sqlx::query_as("SELECT run_id, next_seq, has_letters, has_attempts FROM standing($1)")
+        let rows: Vec<(uuid::Uuid, Option<i32>, bool, bool, bool)> =
+            sqlx::query_as("SELECT run_id, next_seq, has_letters, has_attempts, is_paused FROM standing($1)")
                 .bind(ids)
                 .fetch_all(&self.pool)
                 .await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.0, row)).collect();
         for claimed in claimed {
-            claimed.standing = found.remove(&claimed.info.run_id.0).map(|(_, next_seq, has_letters, has_attempts)| {
+            let row = found.remove(&claimed.info.run_id.0);
+            claimed.standing = row.map(|(_, next_seq, has_letters, has_attempts, is_paused)| {
                 let next_seq = next_seq.map_or(claimed.info.origin.seq, i32::unsigned_abs);
-                Standing { next_seq, has_letters, has_attempts }
+                Standing { next_seq, has_letters, has_attempts, is_paused }
             });
         }
         Ok(())
@@ -217,7 +220,7 @@ impl Store {
 
     /// Take dead rows out of the tables that change all the time.
     pub async fn vacuum(&self) -> Result<()> {
-        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, inbox, children, hosts").execute(&self.pool).await?;
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, inbox, children, hosts").execute(&self.pool).await?;
         Ok(())
     }
 }

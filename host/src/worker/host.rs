@@ -355,7 +355,7 @@ impl Host {
         }
     }
 
-    fn tell_owner(&self, run_id: RunId, owner: Option<HostId>) {
+    pub(super) fn tell_owner(&self, run_id: RunId, owner: Option<HostId>) {
         match owner {
             Some(owner) if owner == self.host_id => self.tell(run_id),
             Some(_) => self.notifier.send(Hint::Mail(run_id)),

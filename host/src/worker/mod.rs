@@ -9,6 +9,7 @@
 //! | `cancel_released` | asks children to stop that nobody waits for any more | time |
 //! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
+//! | `release_paused` | makes runs ready that were resumed by somebody who died over it | time |
 //! | `note_key_use` | writes down which API keys were used | time |
 //! | `count_storage` | says how much was written for each namespace | time |
 //! | `try_suspects` | takes up runs that hosts have died of, one at a time | time |
@@ -24,6 +25,7 @@ mod authenticate;
 mod cancel_released;
 mod claim;
 mod config;
+mod control;
 mod count_storage;
 mod fire_timers;
 mod heartbeat;
@@ -34,9 +36,11 @@ mod note_key_use;
 mod notify;
 mod pass_on;
 mod reap;
+mod release_paused;
 mod session;
 mod try_suspects;
 mod vacuum;
+mod versions;
 
 pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
 pub use config::{Authentication, HostConfig, Resolver};

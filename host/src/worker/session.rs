@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Host, adopt, cancel_released, claim, count_storage, fire_timers, heartbeat, note_key_use, pass_on, reap,
-    try_suspects, vacuum,
+    release_paused, try_suspects, vacuum,
 };
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
@@ -87,6 +87,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(try_suspects::run(host.clone(), runner.clone(), lease.clone()));
     actors.spawn(count_storage::run(host.clone()));
     actors.spawn(vacuum::run(host.clone()));
+    actors.spawn(release_paused::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));
 
     tokio::select! {
