@@ -4,9 +4,11 @@
 
 mod admission;
 mod auth;
+mod backfill_schedule;
 mod cancel_run;
 mod change_grants;
 mod create_key;
+mod delete_schedule;
 mod delete_secret;
 mod deploy_component;
 mod error;
@@ -18,6 +20,7 @@ mod get_history;
 mod get_logs;
 mod get_namespace;
 mod get_run;
+mod get_schedule;
 mod get_state;
 mod health;
 mod keeping;
@@ -25,15 +28,20 @@ mod limits;
 mod list_keys;
 mod list_namespaces;
 mod list_runs;
+mod list_schedules;
 mod list_secrets;
 mod metrics;
 mod pace;
+mod pause_schedule;
 mod put_namespace;
+mod put_schedule;
 mod rate_limit;
 mod recorded;
 mod recount_namespace;
+mod resume_schedule;
 mod revoke_key;
 mod rotate_key;
+mod schedules;
 mod send_signal;
 mod send_update;
 mod serve;
@@ -42,6 +50,7 @@ mod slow_body;
 mod start_run;
 mod terminate_run;
 mod tls;
+mod trigger_schedule;
 pub mod view;
 
 use std::sync::Arc;
@@ -60,6 +69,7 @@ use crate::worker::Host;
 use admission::Admission;
 use auth::{Inside, Routes};
 
+pub use backfill_schedule::{Backfill, Backfilled};
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
@@ -73,11 +83,14 @@ pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
 pub use list_runs::{NoCursor, RunCursor, RunPage};
+pub use list_schedules::SchedulePage;
 pub use list_secrets::{SecretView, Secrets};
 pub use put_namespace::{LimitValue, PutNamespace};
+pub use put_schedule::PutSchedule;
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
 pub use rotate_key::RotateKey;
+pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
@@ -85,6 +98,7 @@ pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
 pub use terminate_run::Terminate;
 pub use tls::{Certificate, CertificateError};
+pub use trigger_schedule::Triggered;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -94,6 +108,7 @@ pub use tls::{Certificate, CertificateError};
         (name = "components", description = "Uploading code."),
         (name = "keys", description = "Who may do what."),
         (name = "namespaces", description = "Tenants, and what they may use."),
+        (name = "schedules", description = "Starting runs again and again."),
         (name = "secrets", description = "Values that the host puts into outgoing requests."),
         (name = "runs", description = "Starting runs, watching them, and talking to them."),
     )
@@ -125,6 +140,13 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Signal, routes!(send_update::send_update))
         .add(Scope::Operate, routes!(cancel_run::cancel_run))
         .add(Scope::Operate, routes!(terminate_run::terminate_run))
+        .add(Scope::Read, routes!(list_schedules::list_schedules))
+        .add(Scope::Read, routes!(get_schedule::get_schedule))
+        .add(Scope::Operate, routes!(put_schedule::put_schedule, delete_schedule::delete_schedule))
+        .add(Scope::Operate, routes!(pause_schedule::pause_schedule))
+        .add(Scope::Operate, routes!(resume_schedule::resume_schedule))
+        .add(Scope::Operate, routes!(trigger_schedule::trigger_schedule))
+        .add(Scope::Operate, routes!(backfill_schedule::backfill_schedule))
         .add(Scope::Admin, routes!(create_key::create_key, list_keys::list_keys))
         .add(Scope::Admin, routes!(revoke_key::revoke_key))
         .add(Scope::Admin, routes!(rotate_key::rotate_key))

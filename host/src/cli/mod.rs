@@ -26,6 +26,7 @@ mod namespace;
 mod output;
 mod replay;
 mod rewrap;
+mod schedule;
 mod secret;
 mod serve;
 mod signal;
@@ -107,6 +108,8 @@ enum Command {
     Cancel(cancel::Cancel),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
+    /// Start runs again and again: by cron, at intervals, once
+    Schedule(schedule::Schedule),
     /// Make, list, revoke and rotate API keys
     Keys(keys::Keys),
     /// Create namespaces, look at them, and set their limits
@@ -177,6 +180,7 @@ impl Cli {
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
             Command::Terminate(terminate) => terminate.run(&client()?).await,
+            Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,
             Command::Audit(audit) => audit.run(&client()?).await,

@@ -6,6 +6,7 @@
 //! | `adopt` | takes up runs that it owns and does not know of | answers that were lost, time |
 //! | `claim` | takes ready runs as far as there is room | nudges, time |
 //! | `fire_timers` | makes parked runs ready whose time has come | the next time that is due |
+//! | `fire_schedules` | deals with the ticks of schedules that are due | the next one, changes of schedules, time |
 //! | `cancel_released` | asks children to stop that nobody waits for any more | time |
 //! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
@@ -25,6 +26,7 @@ mod cancel_released;
 mod claim;
 mod config;
 mod count_storage;
+mod fire_schedules;
 mod fire_timers;
 mod heartbeat;
 mod host;
@@ -34,6 +36,7 @@ mod note_key_use;
 mod notify;
 mod pass_on;
 mod reap;
+mod schedules;
 mod session;
 mod try_suspects;
 mod vacuum;
@@ -42,3 +45,4 @@ pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
 pub use config::{Authentication, HostConfig, Resolver};
 pub use host::{Host, Waited};
 pub use namespaces::NamespaceError;
+pub use schedules::{BACKFILL_MAX, BackfillError, Backfilled, PutScheduleError, TriggerError};
