@@ -86,7 +86,8 @@ async fn a_schedule_is_made_changed_listed_and_forgotten() {
     assert_eq!(delete(&api, "b").await, StatusCode::NOT_FOUND);
     assert_eq!(api.get("/schedules").await["schedules"].as_array().map(Vec::len), Some(1));
     let audit = api.get("/audit").await;
-    let what: Vec<_> = audit["entries"].as_array().expect("entries").iter().skip(1).map(|entry| &entry["what"]).collect();
+    let what: Vec<_> =
+        audit["entries"].as_array().expect("entries").iter().skip(1).map(|entry| &entry["what"]).collect();
     assert_eq!(what, ["schedule.create", "schedule.change", "schedule.create", "schedule.delete"]);
 }
 
@@ -95,7 +96,11 @@ async fn a_schedule_that_cannot_be_is_refused_with_what_is_wrong() {
     let api = namespace("schedules-refused", json!({ "schedules": 1 })).await;
     for (body, code, what) in [
         (json!({ "spec": { "cron": "0 25 * * *" } }), "invalid-schedule", "is no cron pattern"),
-        (json!({ "spec": { "cron": "0 9 * * *", "time_zone": "Berlin" } }), "invalid-schedule", "`Berlin` is no time zone"),
+        (
+            json!({ "spec": { "cron": "0 9 * * *", "time_zone": "Berlin" } }),
+            "invalid-schedule",
+            "`Berlin` is no time zone",
+        ),
         (json!({ "spec": { "cron": "0 0 30 2 *" } }), "invalid-schedule", "it would never tick"),
         (json!({ "spec": { "at": "2020-01-01T00:00:00Z" } }), "invalid-schedule", "it would never tick"),
         (json!({ "spec": { "every": "10ms" } }), "invalid-schedule", "once a second at most"),
@@ -112,7 +117,8 @@ async fn a_schedule_that_cannot_be_is_refused_with_what_is_wrong() {
         assert!(problem.code == code && problem.detail.contains(what), "{body}: {problem:?}");
     }
     put(&api, "s", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY } })).await.expect("made");
-    let problem = put(&api, "t", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY } })).await.expect_err("one too many");
+    let problem =
+        put(&api, "t", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY } })).await.expect_err("one too many");
     assert_eq!((problem.status, &*problem.code), (409, "too-many-schedules"));
     // One that is there can still be changed.
     put(&api, "s", json!({ "workflow": "steps", "spec": { "every": "1d" } })).await.expect("changed");
@@ -121,14 +127,18 @@ async fn a_schedule_that_cannot_be_is_refused_with_what_is_wrong() {
 #[tokio::test]
 async fn a_schedule_that_is_paused_starts_nothing_and_goes_on_with_the_next_tick() {
     let api = namespace("schedules-paused", json!({})).await;
-    put(&api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" })).await.expect("made");
+    put(&api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
     eventually("it ticks", async || (get(&api, "s").await.started > 0).then_some(())).await;
     assert!(post(&api, "s", "pause", json!({})).await.status().is_success());
     assert!(post(&api, "s", "pause", json!({})).await.status().is_success());
     let paused = get(&api, "s").await;
     assert!(paused.paused_at.is_some() && paused.next_ticks.len() == 5);
     // To put it again is not to resume it.
-    put(&api, "s", json!({ "workflow": "steps", "input": 2, "spec": { "every": "1s" }, "overlap": "allow" })).await.expect("changed");
+    put(&api, "s", json!({ "workflow": "steps", "input": 2, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("changed");
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert_eq!(get(&api, "s").await.started, paused.started);
     // Somebody who asks for a run gets one all the same.
@@ -144,7 +154,10 @@ async fn a_schedule_that_is_paused_starts_nothing_and_goes_on_with_the_next_tick
     eventually("it ticks again", async || (get(&api, "s").await.started > paused.started).then_some(())).await;
     let resumed = get(&api, "s").await;
     assert_eq!((resumed.missed, resumed.skipped), (0, 0), "what was not started while it was paused was not missed");
-    let first = resumed.last_ticks.iter().rfind(|tick| tick.outcome == "started" && tick.tick > before_resume.last_ticks[0].tick);
+    let first = resumed
+        .last_ticks
+        .iter()
+        .rfind(|tick| tick.outcome == "started" && tick.tick > before_resume.last_ticks[0].tick);
     assert!(first.is_some_and(|first| first.tick > paused.paused_at.expect("paused")));
     assert_eq!(delete(&api, "s").await, StatusCode::NO_CONTENT);
 }
@@ -175,9 +188,18 @@ async fn a_backfill_starts_each_tick_of_a_range_that_has_no_run_and_asking_again
     assert_eq!((&*view.last_ticks[0].outcome, view.last_ticks[0].count, view.started), ("backfilled", 4, 0));
 
     let refused = |from, to| backfill(&api, "s", from, to);
-    assert_eq!(refused("2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z").await.expect_err("2,000").code, "too-many-ticks");
-    assert_eq!(refused("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z").await.expect_err("backwards").code, "bad-request");
-    assert_eq!(refused("2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z").await.expect_err("too late").code, "bad-request");
+    assert_eq!(
+        refused("2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z").await.expect_err("2,000").code,
+        "too-many-ticks"
+    );
+    assert_eq!(
+        refused("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z").await.expect_err("backwards").code,
+        "bad-request"
+    );
+    assert_eq!(
+        refused("2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z").await.expect_err("too late").code,
+        "bad-request"
+    );
     assert_eq!(backfill(&api, "nobody", from, to).await.expect_err("none").code, "no-such-schedule");
     assert_eq!(backfill(&api, "s", "1970-01-01T00:00:00Z", "1970-01-01T12:00:00Z").await.expect("backfilled").ticks, 1);
 }
@@ -192,7 +214,13 @@ async fn what_a_tenant_does_with_a_schedule_is_nothing_to_the_schedule_of_that_n
     }
     put(&victim, "s", json!({ "workflow": "steps", "input": 1, "spec": { "cron": FAR_AWAY } })).await.expect("made");
     let before = victim.get("/schedules/s").await;
-    let wants = [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "/pause"), (Method::POST, "/resume"), (Method::POST, "/trigger")];
+    let wants = [
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+        (Method::POST, "/pause"),
+        (Method::POST, "/resume"),
+        (Method::POST, "/trigger"),
+    ];
     for (method, what) in wants {
         let answer = api.request(method, &format!("/schedules/s{what}"), "").await;
         let problem: Problem = answer.json().await.expect("a problem");

@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 
 use windlass_host::api::view::EventView;
 use windlass_host::api::{RecordedRun, RunCursor, StartRun, Wait};
-use windlass_host::model::{Event, Failure, HostPattern, Manifest, Name, Namespace, Payload, RunId, ScheduleSpec, SpecText, Timestamp};
+use windlass_host::model::{
+    Event, Failure, HostPattern, Manifest, Name, Namespace, Payload, RunId, ScheduleSpec, SpecText, Timestamp,
+};
 use windlass_host::sandbox::{CodeCache, Limits, inspect};
 
 /// Takes bytes, and panics if something is wrong.

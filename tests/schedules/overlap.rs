@@ -12,7 +12,9 @@ use crate::harness::eventually;
 async fn endless(overlap: &str) -> (Api, String) {
     let name = format!("schedules-{overlap}");
     let api = namespace(&name, json!({})).await;
-    put(&api, "s", json!({ "workflow": "forever", "spec": { "every": "1s" }, "overlap": overlap })).await.expect("made");
+    put(&api, "s", json!({ "workflow": "forever", "spec": { "every": "1s" }, "overlap": overlap }))
+        .await
+        .expect("made");
     (api, name)
 }
 
@@ -79,7 +81,10 @@ async fn cancel_asks_the_run_to_stop_and_starts_when_it_has() {
     .await;
     assert_eq!(most, 1, "never two at once");
     let runs = api.get("/runs").await;
-    let oldest = runs["runs"].as_array().and_then(|runs| runs.last()).expect("a run")["run_id"].as_str().expect("an id").to_owned();
+    let oldest = runs["runs"].as_array().and_then(|runs| runs.last()).expect("a run")["run_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let oldest = api.run(&oldest).await;
     assert!(oldest.state == RunState::Cancelled && oldest.cancel_requested_at.is_some());
     end(&api).await;

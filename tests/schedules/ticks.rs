@@ -51,7 +51,9 @@ async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
     }
     let api = &hosts[0].api;
     api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    put(api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" })).await.expect("made");
+    put(api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
     last_dealt_with(&database, "s", 300).await;
     eventually("they are under way", async || (get(api, "s").await.started > 20).then_some(())).await;
     // One of them stops in the middle of it, past its lease, and goes on as if nothing had happened; another dies.
@@ -59,7 +61,10 @@ async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
     hosts[2].kill();
     let made_up = started(api).await;
     hosts[1].unpause();
-    eventually("it goes on", async || (get(api, "s").await.started >= u64::try_from(made_up).expect("few") + 4).then_some(())).await;
+    eventually("it goes on", async || {
+        (get(api, "s").await.started >= u64::try_from(made_up).expect("few") + 4).then_some(())
+    })
+    .await;
     super::post(api, "s", "pause", json!({})).await;
     let view = get(api, "s").await;
     assert_eq!((view.skipped, view.missed, view.failed), (0, 0, 0));
@@ -70,7 +75,10 @@ async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
     let seconds = "SELECT extract(epoch FROM max(t) - min(t))::bigint + 1 FROM \
                    (SELECT substr(idempotency_key, 12)::timestamptz AS t FROM runs WHERE idempotency_key LIKE 'schedule/s/%') q";
     assert_eq!(database.count(seconds).await, runs);
-    eventually("all runs end", async || (database.count("SELECT count(*) FROM runs WHERE state = 0").await == 0).then_some(())).await;
+    eventually("all runs end", async || {
+        (database.count("SELECT count(*) FROM runs WHERE state = 0").await == 0).then_some(())
+    })
+    .await;
 }
 
 /// A host dies just before or just after the commit of a tick; the next one finds out which.
@@ -87,7 +95,8 @@ async fn killed_over_a_tick(moment: Moment) {
     assert_eq!(ticks_and_runs(&database).await, if moment == Moment::Before { (0, 0) } else { (1, 1) });
 
     let next = HostProcess::serve(&database, &OPTIONS).await;
-    let run = eventually("it is dealt with", async || get(&next.api, "s").await.last_ticks.first()?.run_id.clone()).await;
+    let run =
+        eventually("it is dealt with", async || get(&next.api, "s").await.last_ticks.first()?.run_id.clone()).await;
     assert_eq!(next.api.result(&run).await, json!(12));
     assert_eq!(ticks_and_runs(&database).await, (1, 1), "killed {moment:?}");
     let view = get(&next.api, "s").await;
@@ -127,7 +136,9 @@ async fn a_tick_starts_when_it_is_due_at_whichever_host_that_is_known() {
     hosts[0].api.deploy(guest_bytes("probe"), "").await.expect("deployed");
     let late = "SELECT coalesce(max(extract(epoch FROM started_at - substr(idempotency_key, 12)::timestamptz) * 1000), 0)::bigint \
                 FROM runs WHERE idempotency_key LIKE 'schedule/s/%'";
-    put(&hosts[0].api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" })).await.expect("made");
+    put(&hosts[0].api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
     eventually("it has ticked", async || (get(&hosts[0].api, "s").await.started >= 3).then_some(())).await;
     let late = database.count(late).await;
     // Of a machine that has other things to do.
@@ -140,10 +151,14 @@ async fn ticks_of_a_time_without_hosts_are_made_up_for_in_order_unless_they_are_
     let database = Database::new().await;
     let host = HostProcess::serve(&database, &[]).await;
     host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    let body = json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow", "catch_up": "60s" });
+    let body =
+        json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow", "catch_up": "60s" });
     put(&host.api, "s", body).await.expect("made");
     last_dealt_with(&database, "s", 100_000).await;
-    eventually("those that are too late are missed", async || (get(&host.api, "s").await.missed >= 99_930).then_some(())).await;
+    eventually("those that are too late are missed", async || {
+        (get(&host.api, "s").await.missed >= 99_930).then_some(())
+    })
+    .await;
     let started = started(&host.api).await;
     super::post(&host.api, "s", "pause", json!({})).await;
     let view = get(&host.api, "s").await;
@@ -159,7 +174,8 @@ async fn what_ticks_once_starts_one_run_and_is_over() {
     let database = Database::new().await;
     let host = HostProcess::serve(&database, &[]).await;
     host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    let soon = database.text("SELECT to_char((now() + interval '1 second') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
+    let soon = database
+        .text("SELECT to_char((now() + interval '1 second') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
     let body = json!({ "workflow": "steps", "input": 3, "spec": { "at": soon.await } });
     put(&host.api, "s", body.clone()).await.expect("made");
     let run = eventually("it ticks", async || get(&host.api, "s").await.last_ticks.first()?.run_id.clone()).await;
@@ -175,9 +191,13 @@ async fn a_tick_that_can_start_nothing_says_why_and_the_next_one_starts_again() 
     let database = Database::new().await;
     let host = HostProcess::serve(&database, &[]).await;
     host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    put(&host.api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" })).await.expect("made");
-    let (gone, back) = ("UPDATE workflows SET workflow = 'moved' WHERE workflow = 'steps' RETURNING 1::bigint",
-                        "UPDATE workflows SET workflow = 'steps' WHERE workflow = 'moved' RETURNING 1::bigint");
+    put(&host.api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
+    let (gone, back) = (
+        "UPDATE workflows SET workflow = 'moved' WHERE workflow = 'steps' RETURNING 1::bigint",
+        "UPDATE workflows SET workflow = 'steps' WHERE workflow = 'moved' RETURNING 1::bigint",
+    );
     assert_eq!(database.count(gone).await, 1);
     eventually("it fails", async || (get(&host.api, "s").await.failed > 0).then_some(())).await;
     let view = get(&host.api, "s").await;

@@ -8,7 +8,9 @@ use windlass_host::model::{
     ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Overlap, Payload, Reach, RunId,
     Schedule, ScheduleSpec, Scope, SecretBinding, Timestamp, Who, run_of_tick,
 };
-use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Started, Store, WrappedKey};
+use windlass_host::store::{
+    Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Started, Store, WrappedKey,
+};
 
 use super::sql::{Sql, event};
 use crate::harness::guests::repository;
@@ -40,7 +42,10 @@ pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
     let run = ["namespaces", "program", "runner", "secrets", "upload"].map(|file| format!("run/{file}.rs"));
-    for file in run.into_iter().chain(["authenticate", "host", "namespaces", "schedules"].map(|file| format!("worker/{file}.rs"))) {
+    for file in run
+        .into_iter()
+        .chain(["authenticate", "host", "namespaces", "schedules"].map(|file| format!("worker/{file}.rs")))
+    {
         files.push(repository().join("host/src").join(file));
     }
     let call = regex::Regex::new(r"store\s*\.\s*([a-z_]+)\(").expect("a pattern");
@@ -164,12 +169,13 @@ impl Walk {
         self.saw_nothing("ticks", store.ticks(&other, &name, 10).await.expect("read").is_empty());
         self.saw_nothing("delete_schedule", store.delete_schedule(&other, &name, &who).await.expect("asked").is_none());
         self.saw_nothing("pause_schedule", !store.pause_schedule(&other, &name, &who).await.expect("asked"));
-        let resumed = store.resume_schedule((&other, &name), &spec, Some((tick, tick)), &who).await;
+        let resumed = store.resume_schedule((&other, &name), r#"{"every":"1h"}"#, Some((tick, tick)), &who).await;
         self.saw_nothing("resume_schedule", !resumed.expect("asked"));
         let run = run_of_tick(&other, &name, tick);
         let triggered = store.trigger_schedule((&other, &name), tick, &run, &who).await.expect("asked");
         self.saw_nothing("trigger_schedule", triggered == RunsOfTicks::NoSuchSchedule);
-        let filled = store.backfill_schedule((&other, &name), &spec, &[(tick, run)], &who).await.expect("asked");
+        let filled =
+            store.backfill_schedule((&other, &name), r#"{"every":"1h"}"#, &[(tick, run)], &who).await.expect("asked");
         self.saw_nothing("backfill_schedule", filled == RunsOfTicks::NoSuchSchedule);
         let schedule = Schedule {
             workflow: Name::new("w").expect("a name"),
@@ -223,7 +229,8 @@ pub(super) async fn run_with_everything(sql: &mut Sql) -> Uuid {
     sql.run("SELECT keep_data_key('default', '00000000-0000-0000-0000-000000000001', '0000000000000000', 'x')").await;
     sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x')").await;
     sql.run("INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us) VALUES ('default', 's', 'w', '1', 0, '{\"every\":\"1h\"}', 0, 0, 1)").await;
-    sql.run("INSERT INTO schedule_ticks (namespace, schedule, tick, outcome) VALUES ('default', 's', '2026-01-01', 1)").await;
+    sql.run("INSERT INTO schedule_ticks (namespace, schedule, tick, outcome) VALUES ('default', 's', '2026-01-01', 1)")
+        .await;
     sql.run("INSERT INTO grants (namespace, component, http_grant) VALUES ('default', 'c', '127.0.0.1:*')").await;
     run
 }

@@ -28,5 +28,9 @@ pub(super) async fn delete_schedule(
     Caller(who): Caller,
     Path((namespace, name)): Path<(Namespace, Name)>,
 ) -> Result<StatusCode, Problem> {
-    if host.delete_schedule(&namespace, &name, &who).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_schedule()) }
+    if host.delete_schedule(&namespace, &name, &who).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_such_schedule())
+    }
 }

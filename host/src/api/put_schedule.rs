@@ -76,7 +76,8 @@ pub(super) async fn put_schedule(
 ) -> Result<(StatusCode, axum::Json<ScheduleView>), Problem> {
     let PutSchedule { workflow, input, durability, timeout, spec, overlap, jitter, catch_up } = request;
     let spec = spec.try_into();
-    let spec = spec.map_err(|error: crate::model::ScheduleError| Problem::new(Code::InvalidSchedule, error.to_string()))?;
+    let spec =
+        spec.map_err(|error: crate::model::ScheduleError| Problem::new(Code::InvalidSchedule, error.to_string()))?;
     let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
     let schedule = Schedule { workflow, input, durability, timeout, spec, overlap, jitter, catch_up };
     let is_new = host.put_schedule(&namespace, &name, &schedule, &who).await?;

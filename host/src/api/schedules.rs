@@ -107,8 +107,7 @@ impl ScheduleView {
     pub(super) fn new(summary: ScheduleSummary, ticks: usize) -> Self {
         let ScheduleSummary { name, schedule, next_tick, queued_tick, paused_at, counts, .. } = summary;
         let next_tick = if paused_at.is_some() { schedule.spec.next_after(summary.read_at) } else { next_tick };
-        let next = |tick: &Timestamp| schedule.spec.next_after(*tick).filter(|next| next > tick);
-        let next_ticks = std::iter::successors(next_tick, next).take(ticks).collect();
+        let next_ticks = std::iter::successors(next_tick, |tick| schedule.spec.next_after(*tick)).take(ticks).collect();
         Self {
             schedule: name.to_string(),
             workflow: schedule.workflow.to_string(),

@@ -123,7 +123,11 @@ impl Schedule {
             ScheduleCommand::Resume(Named { name }) => change(client, &path(&name, "/resume")).await,
             ScheduleCommand::Trigger(Named { name }) => {
                 let triggered: Triggered = client.send(client.request(Method::POST, &path(&name, "/trigger"))).await?;
-                if client.json { output::json(&triggered)? } else { output::line(&triggered.run_id) }
+                if client.json {
+                    output::json(&triggered)?
+                } else {
+                    output::line(&triggered.run_id)
+                }
                 Ok(Done::Well)
             }
             ScheduleCommand::Backfill(range) => range.run(client).await,
@@ -167,7 +171,8 @@ impl List {
         }
         let rows = page.schedules.into_iter().map(|schedule| {
             let next = if schedule.paused_at.is_some() { "paused".to_owned() } else { next(&schedule) };
-            let ticks = [schedule.started, schedule.skipped, schedule.missed, schedule.failed].map(|count| count.to_string());
+            let ticks =
+                [schedule.started, schedule.skipped, schedule.missed, schedule.failed].map(|count| count.to_string());
             [vec![schedule.schedule, schedule.workflow, schedule.spec.to_string(), next], ticks.to_vec()].concat()
         });
         let headings = ["schedule", "workflow", "ticks", "next (UTC)", "started", "skipped", "missed", "failed"];
@@ -229,7 +234,8 @@ fn show(schedule: &ScheduleView, as_json: bool) -> anyhow::Result<Done> {
     if !schedule.last_ticks.is_empty() {
         output::line("");
         let rows = schedule.last_ticks.iter().map(|tick| {
-            let outcome = if tick.count == 1 { tick.outcome.clone() } else { format!("{} {}", tick.count, tick.outcome) };
+            let outcome =
+                if tick.count == 1 { tick.outcome.clone() } else { format!("{} {}", tick.count, tick.outcome) };
             let what = tick.run_id.clone().or_else(|| tick.reason.clone());
             vec![output::time(tick.tick), outcome, what.unwrap_or_default()]
         });

@@ -65,7 +65,8 @@ impl Cron {
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         // The parser's words repeat what it was given.
         let pattern = parser.parse(text).map_err(|error| invalid(beginning(&error.to_string())))?;
-        let parts = [&pattern.pattern.seconds, &pattern.pattern.minutes, &pattern.pattern.hours, &pattern.pattern.months];
+        let parts =
+            [&pattern.pattern.seconds, &pattern.pattern.minutes, &pattern.pattern.hours, &pattern.pattern.months];
         // Looking for what is in no minute would take until the year 5000, minute by minute.
         let days = [&pattern.pattern.days, &pattern.pattern.days_of_week];
         let is_empty = parts.iter().any(|part| part.values().is_empty())
@@ -122,7 +123,8 @@ impl Cron {
     fn jump_over(&self, never_shown: NaiveDateTime) -> DateTime<Utc> {
         let shows = |time: DateTime<Utc>| time.with_timezone(&self.time_zone).naive_local();
         // Nowhere is the time more than 26 hours from UTC.
-        let (mut before, mut after) = (never_shown.and_utc() - TimeDelta::hours(26), never_shown.and_utc() + TimeDelta::hours(26));
+        let (mut before, mut after) =
+            (never_shown.and_utc() - TimeDelta::hours(26), never_shown.and_utc() + TimeDelta::hours(26));
         while after - before > TimeDelta::seconds(1) {
             let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
             if shows(middle) > never_shown { after = middle } else { before = middle }
@@ -163,8 +165,14 @@ mod tests {
 
     #[test]
     fn a_pattern_goes_by_the_clocks_of_its_time_zone_in_summer_and_in_winter() {
-        assert_eq!(ticks("0 9 * * 1-5", "Europe/Berlin", "2026-03-27T00:00:00Z", 2), ["2026-03-27T08:00", "2026-03-30T07:00"]);
-        assert_eq!(ticks("0 9 * * *", "America/New_York", "2026-10-31T00:00:00Z", 2), ["2026-10-31T13:00", "2026-11-01T14:00"]);
+        assert_eq!(
+            ticks("0 9 * * 1-5", "Europe/Berlin", "2026-03-27T00:00:00Z", 2),
+            ["2026-03-27T08:00", "2026-03-30T07:00"]
+        );
+        assert_eq!(
+            ticks("0 9 * * *", "America/New_York", "2026-10-31T00:00:00Z", 2),
+            ["2026-10-31T13:00", "2026-11-01T14:00"]
+        );
         assert_eq!(ticks("0 0 L * *", "UTC", "2028-02-01T00:00:00Z", 1), ["2028-02-29T00:00"]);
         assert_eq!(ticks("@daily", "Asia/Kolkata", "2026-01-01T00:00:00Z", 1), ["2026-01-01T18:30"]);
     }
@@ -221,7 +229,20 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused_with_what_is_wrong() {
         let long = format!("{} * * * *", "1,".repeat(200));
-        for bad in ["", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "x * * * *", "@reboot", ", * * * *", "0 0 * * 8", "0 0 31-1 * *", &*long, "ſ * * * *"] {
+        for bad in [
+            "",
+            "* * * *",
+            "* * * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "x * * * *",
+            "@reboot",
+            ", * * * *",
+            "0 0 * * 8",
+            "0 0 31-1 * *",
+            &*long,
+            "ſ * * * *",
+        ] {
             let error = Cron::new(bad, "UTC").unwrap_err().to_string();
             assert!(error.contains("is no cron pattern: ") && error.len() < 700, "{bad:?}: {error}");
         }

@@ -162,22 +162,22 @@ impl Schedule {
 impl ScheduleSpec {
     /// The first tick after a time; `None` if there is none.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Cron(cron) => cron.next_after(after),
-            Self::Every { from, .. } if *from > after => Some(*from),
+        let next = match self {
+            Self::Cron(cron) => cron.next_after(after)?,
+            Self::Every { from, .. } if *from > after => *from,
             Self::Every { every, from } => {
                 let (every, since) = (duration_us(*every), duration_us(after.since(*from)));
-                Some(from.after(Duration::from_micros((since / every + 1).saturating_mul(every))))
+                from.after(Duration::from_micros((since / every + 1).saturating_mul(every)))
             }
-            Self::At(at) => Some(*at).filter(|at| *at > after),
-        }
+            Self::At(at) => *at,
+        };
+        // The largest time there is has nothing after it.
+        Some(next).filter(|next| *next > after)
     }
 
     /// All ticks after a time.
     pub fn ticks_after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
-        // The largest time there is has nothing after it.
-        let next = |after: &Timestamp| self.next_after(*after).filter(|next| next > after);
-        std::iter::successors(self.next_after(after), next)
+        std::iter::successors(self.next_after(after), |after| self.next_after(*after))
     }
 }
 

@@ -43,7 +43,10 @@ fn what_ticks_once_ticks_once() {
 #[test]
 fn a_spec_is_kept_as_it_was_understood_and_read_back_as_the_same() {
     for (written, kept) in [
-        (serde_json::json!({ "cron": " 0  9 * * 1-5 " }), serde_json::json!({ "cron": "0 9 * * 1-5", "time_zone": "UTC" })),
+        (
+            serde_json::json!({ "cron": " 0  9 * * 1-5 " }),
+            serde_json::json!({ "cron": "0 9 * * 1-5", "time_zone": "UTC" }),
+        ),
         (serde_json::json!({ "every": "90min" }), serde_json::json!({ "every": "1h 30m" })),
         (
             serde_json::json!({ "at": "2026-12-24T18:00:00+02:00" }),
@@ -83,7 +86,8 @@ fn what_cannot_be_a_schedule_is_refused_with_what_is_wrong() {
 #[test]
 fn the_jitter_of_a_tick_is_its_own_and_always_the_same() {
     let jitter = Duration::from_secs(60);
-    let ticks: Vec<_> = spec(serde_json::json!({ "every": "5m" })).ticks_after(Timestamp::default()).take(1_000).collect();
+    let ticks: Vec<_> =
+        spec(serde_json::json!({ "every": "5m" })).ticks_after(Timestamp::default()).take(1_000).collect();
     let late: Vec<_> = ticks.iter().map(|tick| due_at("n", "s", *tick, jitter).since(*tick)).collect();
     assert!(late.iter().all(|late| *late < jitter));
     // Over the whole of it.
@@ -114,8 +118,9 @@ fn any_spec() -> impl Strategy<Value = ScheduleSpec> {
     let cron = (field(0, 59), field(0, 23), field(0, 6), proptest::sample::select(&zones[..])).prop_map(
         |(minute, hour, day, zone)| ScheduleSpec::Cron(Cron::new(&format!("{minute} {hour} * * {day}"), zone).unwrap()),
     );
-    let every = (1_000_000_u64..100_000_000_000, 0_i64..4_000_000_000_000_000)
-        .prop_map(|(every, from)| ScheduleSpec::Every { every: Duration::from_micros(every), from: Timestamp::from_micros(from) });
+    let every = (1_000_000_u64..100_000_000_000, 0_i64..4_000_000_000_000_000).prop_map(|(every, from)| {
+        ScheduleSpec::Every { every: Duration::from_micros(every), from: Timestamp::from_micros(from) }
+    });
     prop_oneof![4 => cron, 1 => every]
 }
 

@@ -10,7 +10,8 @@ use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Error, Result, Store};
 use crate::model::{
-    Durability, Name, Namespace, Overlap, Payload, RunId, Schedule, ScheduleSpec, Seed, Timestamp, Who, duration_from_us, duration_us,
+    Durability, Name, Namespace, Overlap, Payload, RunId, Schedule, ScheduleSpec, Seed, Timestamp, Who,
+    duration_from_us, duration_us,
 };
 
 /// A schedule, and where it stands.
@@ -20,6 +21,8 @@ pub struct ScheduleSummary {
     pub name: Name,
     /// What it is to do.
     pub schedule: Schedule,
+    /// When it ticks, exactly as it is kept.
+    pub spec_text: String,
     /// The next tick that nothing has become of; none: there is none any more.
     pub next_tick: Option<Timestamp>,
     /// When that tick is due.
@@ -254,12 +257,12 @@ impl Store {
     pub async fn resume_schedule(
         &self,
         (namespace, name): (&Namespace, &Name),
-        spec: &ScheduleSpec,
+        spec: &str,
         next: Option<(Timestamp, Timestamp)>,
         who: &Who,
     ) -> Result<bool> {
         let resumed = sqlx::query_scalar("SELECT resume_schedule($1, $2, $3, $4, $5, $6)");
-        let resumed = resumed.bind(&**namespace).bind(&**name).bind(text(spec)?);
+        let resumed = resumed.bind(&**namespace).bind(&**name).bind(spec);
         let resumed = resumed.bind(next.map(|(tick, _)| date(tick))).bind(next.map(|(_, due_at)| date(due_at)));
         Ok(resumed.bind(who.to_string()).fetch_one(&mut *self.tenant(namespace).await?).await?)
     }
@@ -287,15 +290,16 @@ impl Store {
     pub async fn backfill_schedule(
         &self,
         (namespace, name): (&Namespace, &Name),
-        spec: &ScheduleSpec,
+        spec: &str,
         ticks: &[(Timestamp, (String, RunId))],
         who: &Who,
     ) -> Result<RunsOfTicks> {
         let times: Vec<_> = ticks.iter().map(|(tick, _)| date(*tick)).collect();
         let (keys, run_ids): (Vec<_>, Vec<_>) = ticks.iter().map(|(_, (key, run_id))| (&**key, run_id.0)).unzip();
         let seeds: Vec<_> = ticks.iter().map(|_| Seed::new().0.to_vec()).collect();
-        let filled = sqlx::query_as("SELECT failure, started, bytes FROM backfill_schedule($1, $2, $3, $4, $5, $6, $7, $8)");
-        let filled = filled.bind(&**namespace).bind(&**name).bind(text(spec)?).bind(times).bind(run_ids);
+        let filled =
+            sqlx::query_as("SELECT failure, started, bytes FROM backfill_schedule($1, $2, $3, $4, $5, $6, $7, $8)");
+        let filled = filled.bind(&**namespace).bind(&**name).bind(spec).bind(times).bind(run_ids);
         let filled = filled.bind(seeds).bind(keys).bind(who.to_string());
         let row: Option<(Option<String>, Option<i32>, Option<i64>)> = filled.fetch_optional(&self.pool).await?;
         Ok(match row {
@@ -327,6 +331,7 @@ impl TryFrom<SummaryRow> for ScheduleSummary {
         Ok(Self {
             name: named(&row.schedule)?,
             schedule,
+            spec_text: row.spec,
             next_tick: row.next_tick.map(Into::into),
             due_at: row.due_at.map(Into::into),
             queued_tick: row.queued_tick.map(Into::into),
@@ -358,7 +363,7 @@ pub(super) fn date(time: Timestamp) -> DateTime<Utc> {
     time.into()
 }
 
-pub(super) fn text(spec: &ScheduleSpec) -> Result<String> {
+fn text(spec: &ScheduleSpec) -> Result<String> {
     serde_json::to_string(spec).map_err(|error| corrupt(error.into()))
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
-use super::schedules::{TickOutcome, corrupt, date, duration, named, outcome, spec, text};
+use super::schedules::{TickOutcome, corrupt, date, duration, named, outcome, spec};
 use super::{Result, Store};
 use crate::model::{Name, Namespace, RunId, ScheduleSpec, Seed, Timestamp};
 
@@ -19,6 +19,8 @@ pub struct DueTick {
     pub schedule: Name,
     /// When that ticks.
     pub spec: ScheduleSpec,
+    /// The same, exactly as it is kept: it may have been changed since.
+    pub spec_text: String,
     /// By how much its ticks may be late.
     pub jitter: Duration,
     /// How late they may be dealt with.
@@ -93,7 +95,9 @@ impl Store {
             match row.try_into() {
                 Ok(tick) => ticks.due.push(tick),
                 // Hosts of that version deal with it.
-                Err(error) => tracing::error!(namespace, schedule, %error, "a schedule is of another version than this host"),
+                Err(error) => {
+                    tracing::error!(namespace, schedule, %error, "a schedule is of another version than this host")
+                }
             }
         }
         Ok(ticks)
@@ -114,16 +118,19 @@ impl Store {
                 .bind(&*due.schedule)
                 .bind(date(due.tick))
         } else {
-            sqlx::query_as("SELECT outcome, bytes, cancelled FROM fire_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-                .bind(&*due.namespace)
-                .bind(&*due.schedule)
-                .bind(text(&due.spec)?)
-                .bind(date(due.tick))
-                .bind(next.map(|(tick, _)| date(tick)))
-                .bind(next.map(|(_, due_at)| date(due_at)))
+            sqlx::query_as(
+                "SELECT outcome, bytes, cancelled FROM fire_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            )
+            .bind(&*due.namespace)
+            .bind(&*due.schedule)
+            .bind(&due.spec_text)
+            .bind(date(due.tick))
+            .bind(next.map(|(tick, _)| date(tick)))
+            .bind(next.map(|(_, due_at)| date(due_at)))
         };
         let dealt = dealt.bind(run_id.0).bind(Seed::new().0).bind(key).bind(refusal);
-        let (code, bytes, cancelled): (Option<i16>, Option<i32>, Option<Vec<Uuid>>) = dealt.fetch_one(&self.pool).await?;
+        let (code, bytes, cancelled): (Option<i16>, Option<i32>, Option<Vec<Uuid>>) =
+            dealt.fetch_one(&self.pool).await?;
         let Some(code) = code else { return Ok(None) };
         let outcome = if code == QUEUED {
             None
@@ -138,7 +145,7 @@ impl Store {
     /// So many ticks, from this one on, are too late; then comes `next`. Returns whether it was this host that noted it.
     pub async fn miss_ticks(&self, due: &DueTick, next: Option<(Timestamp, Timestamp)>, count: u32) -> Result<bool> {
         let missed = sqlx::query_scalar("SELECT miss_ticks($1, $2, $3, $4, $5, $6, $7)");
-        let missed = missed.bind(&*due.namespace).bind(&*due.schedule).bind(text(&due.spec)?).bind(date(due.tick));
+        let missed = missed.bind(&*due.namespace).bind(&*due.schedule).bind(&due.spec_text).bind(date(due.tick));
         let missed = missed.bind(next.map(|(tick, _)| date(tick))).bind(next.map(|(_, due_at)| date(due_at)));
         Ok(missed.bind(int(count)).fetch_one(&self.pool).await?)
     }
@@ -152,6 +159,7 @@ impl TryFrom<DueRow> for DueTick {
             namespace: Namespace::new(&row.namespace).map_err(|error| corrupt(error.into()))?,
             schedule: named(&row.schedule)?,
             spec: spec(&row.spec)?,
+            spec_text: row.spec,
             jitter: duration(row.jitter_us),
             catch_up: duration(row.catch_up_us),
             tick: row.tick.into(),

@@ -21,7 +21,9 @@ pub enum PutScheduleError {
     #[error(transparent)]
     Invalid(#[from] ScheduleError),
     /// The namespace has as many as it may.
-    #[error("the namespace has {0} schedules, which is as many as it may (`schedules`): delete those that nobody needs")]
+    #[error(
+        "the namespace has {0} schedules, which is as many as it may (`schedules`): delete those that nobody needs"
+    )]
     TooMany(u32),
     /// No component of the namespace has the workflow.
     #[error("deploy a component that has the workflow `{0}`, or check its name")]
@@ -126,7 +128,7 @@ impl Host {
             let spec = &found.schedule.spec;
             let next = next_of((namespace, name), spec, found.schedule.jitter, found.read_at);
             // It may have been changed since.
-            if self.store.resume_schedule((namespace, name), spec, next, who).await? {
+            if self.store.resume_schedule((namespace, name), &found.spec_text, next, who).await? {
                 self.schedules_changed();
                 return Ok(true);
             }
@@ -167,13 +169,15 @@ impl Host {
         }
         if ticks.len() * found.schedule.input.len() > BACKFILL_BYTES {
             let (ticks, mebibytes) = (ticks.len(), BACKFILL_BYTES >> 20);
-            return Err(BackfillError::TooMany(format!("the inputs of the {ticks} runs have more than {mebibytes} MiB")));
+            return Err(BackfillError::TooMany(format!(
+                "the inputs of the {ticks} runs have more than {mebibytes} MiB"
+            )));
         }
         if ticks.is_empty() {
             return Ok(Backfilled { ticks: 0, started: 0 });
         }
         let tenant = self.tenant_with_room(namespace).await.map_err(TriggerError::from)?;
-        let filled = self.store.backfill_schedule((namespace, name), spec, &ticks, who).await;
+        let filled = self.store.backfill_schedule((namespace, name), &found.spec_text, &ticks, who).await;
         let (count, bytes) = started(filled.map_err(TriggerError::from)?)?;
         tenant.account.add(bytes);
         self.became_ready();
