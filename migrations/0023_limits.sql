@@ -100,6 +100,8 @@ BEGIN
         UNION ALL
         SELECT sum(100 + octet_length(u.payload) + coalesce(octet_length(u.answer), 0))
         FROM runs r JOIN updates u ON u.shard = r.shard AND u.run_id = r.run_id WHERE r.namespace = p_namespace
+        UNION ALL
+        SELECT sum(100 + octet_length(s.input)) FROM schedules s WHERE s.namespace = p_namespace
     ) q;
     INSERT INTO storage AS s (namespace, host_id, bytes)
     VALUES (p_namespace, '00000000-0000-0000-0000-000000000000', total)

@@ -43,8 +43,7 @@ BEGIN
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
             'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
-            'pins',
-            'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets'
+            'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks'
         ]) AS t (name)
         UNION ALL
         SELECT 'sees_run(shard, run_id)', t.name
@@ -79,7 +78,9 @@ BEGIN
         'SELECT ON events, attempts, logs, published',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
-        'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets'
+        'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',
+        'SELECT, INSERT, DELETE, UPDATE ON schedules',
+        'SELECT, INSERT, DELETE ON schedule_ticks'
     ] LOOP
         EXECUTE format('GRANT %s TO %I', permission, role);
     END LOOP;

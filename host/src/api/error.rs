@@ -45,6 +45,10 @@ pub enum Code {
     NoSuchComponent,
     NoSuchGrant,
     NoSuchSecret,
+    NoSuchSchedule,
+    InvalidSchedule,
+    TooManySchedules,
+    TooManyTicks,
     NoSuchRun,
     NoSuchWorkflow,
     NoSuchVersion,
@@ -86,6 +90,16 @@ impl Code {
             }
             Self::NoSuchGrant => (StatusCode::NOT_FOUND, "no-such-grant", "Nothing of the kind was granted"),
             Self::NoSuchSecret => (StatusCode::NOT_FOUND, "no-such-secret", "There is no such secret in the namespace"),
+            Self::NoSuchSchedule => {
+                (StatusCode::NOT_FOUND, "no-such-schedule", "There is no such schedule in the namespace")
+            }
+            Self::InvalidSchedule => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-schedule", "The schedule cannot be like that")
+            }
+            Self::TooManySchedules => {
+                (StatusCode::CONFLICT, "too-many-schedules", "The namespace has as many schedules as it may")
+            }
+            Self::TooManyTicks => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-ticks", "There are too many ticks"),
             Self::NoSuchRun => (StatusCode::NOT_FOUND, "no-such-run", "There is no such run in the namespace"),
             Self::NoSuchWorkflow => (StatusCode::NOT_FOUND, "no-such-workflow", "No component has such a workflow"),
             Self::NoSuchVersion => (StatusCode::NOT_FOUND, "no-such-version", "The component has no such version"),

@@ -4,10 +4,12 @@
 
 mod admission;
 mod auth;
+mod backfill_schedule;
 mod cancel_run;
 mod change_grants;
 mod change_version;
 mod create_key;
+mod delete_schedule;
 mod delete_secret;
 mod deploy_component;
 mod error;
@@ -19,6 +21,7 @@ mod get_history;
 mod get_logs;
 mod get_namespace;
 mod get_run;
+mod get_schedule;
 mod get_state;
 mod health;
 mod keeping;
@@ -26,6 +29,7 @@ mod limits;
 mod list_keys;
 mod list_namespaces;
 mod list_runs;
+mod list_schedules;
 mod list_secrets;
 mod list_versions;
 mod metrics;
@@ -33,12 +37,16 @@ mod migrate_run;
 mod pace;
 mod pause_run;
 mod pause_workflow;
+mod pause_schedule;
 mod put_namespace;
+mod put_schedule;
 mod rate_limit;
 mod recorded;
 mod recount_namespace;
+mod resume_schedule;
 mod revoke_key;
 mod rotate_key;
+mod schedules;
 mod send_signal;
 mod send_update;
 mod serve;
@@ -47,6 +55,7 @@ mod slow_body;
 mod start_run;
 mod terminate_run;
 mod tls;
+mod trigger_schedule;
 pub mod view;
 
 use std::sync::Arc;
@@ -66,6 +75,7 @@ use admission::Admission;
 use auth::{Inside, Routes};
 
 pub use change_version::UseVersion;
+pub use backfill_schedule::{Backfill, Backfilled};
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
@@ -79,14 +89,17 @@ pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
 pub use list_runs::{NoCursor, RunCursor, RunPage};
+pub use list_schedules::SchedulePage;
 pub use list_secrets::{SecretView, Secrets};
 pub use list_versions::{VersionView, Versions};
 pub use migrate_run::{MigrateRun, Migrated};
 pub use pause_workflow::{PauseView, Paused, Pauses, Resumed};
 pub use put_namespace::{LimitValue, PutNamespace};
+pub use put_schedule::PutSchedule;
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
 pub use rotate_key::RotateKey;
+pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
@@ -94,6 +107,7 @@ pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
 pub use terminate_run::Terminate;
 pub use tls::{Certificate, CertificateError};
+pub use trigger_schedule::Triggered;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -103,6 +117,7 @@ pub use tls::{Certificate, CertificateError};
         (name = "components", description = "Uploading code."),
         (name = "keys", description = "Who may do what."),
         (name = "namespaces", description = "Tenants, and what they may use."),
+        (name = "schedules", description = "Starting runs again and again."),
         (name = "secrets", description = "Values that the host puts into outgoing requests."),
         (name = "runs", description = "Starting runs, watching them, and talking to them."),
         (name = "workflows", description = "All runs of a workflow."),
@@ -149,6 +164,13 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(pause_workflow::pause_namespace))
         .add(Scope::Operate, routes!(pause_workflow::resume_namespace))
         .add(Scope::Read, routes!(pause_workflow::list_pauses))
+        .add(Scope::Read, routes!(list_schedules::list_schedules))
+        .add(Scope::Read, routes!(get_schedule::get_schedule))
+        .add(Scope::Operate, routes!(put_schedule::put_schedule, delete_schedule::delete_schedule))
+        .add(Scope::Operate, routes!(pause_schedule::pause_schedule))
+        .add(Scope::Operate, routes!(resume_schedule::resume_schedule))
+        .add(Scope::Operate, routes!(trigger_schedule::trigger_schedule))
+        .add(Scope::Operate, routes!(backfill_schedule::backfill_schedule))
         .add(Scope::Admin, routes!(create_key::create_key, list_keys::list_keys))
         .add(Scope::Admin, routes!(revoke_key::revoke_key))
         .add(Scope::Admin, routes!(rotate_key::rotate_key))

@@ -30,6 +30,7 @@ mod pause;
 mod replay;
 mod retry;
 mod rewrap;
+mod schedule;
 mod secret;
 mod serve;
 mod signal;
@@ -124,6 +125,8 @@ enum Command {
     Retry(retry::Retry),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
+    /// Start runs again and again: by cron, at intervals, once
+    Schedule(schedule::Schedule),
     /// Make, list, revoke and rotate API keys
     Keys(keys::Keys),
     /// Create namespaces, look at them, and set their limits
@@ -200,6 +203,7 @@ impl Cli {
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
+            Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,
             Command::Audit(audit) => audit.run(&client()?).await,

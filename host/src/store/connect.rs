@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -11,6 +12,7 @@ use tokio_rustls::rustls;
 
 use super::seals::Seals;
 use super::{Store, tenant};
+use crate::model::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -104,6 +106,12 @@ impl Store {
     /// The name of the schema.
     pub fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// The database's time.
+    pub async fn now(&self) -> super::Result<Timestamp> {
+        let now: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        Ok(now.into())
     }
 
     /// Whether the database answers.

@@ -37,6 +37,8 @@ pub struct Host {
     pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
     pub(super) ready: Notify,
+    /// The next tick of a schedule may be sooner than is known here.
+    pub(super) schedules: Notify,
     /// A claim or a start failed: it may have been committed all the same.
     pub(super) unanswered: Notify,
     pub(super) notifier: Notifier,
@@ -80,6 +82,7 @@ impl Host {
             watchers: Watchers::default(),
             threads,
             ready: Notify::new(),
+            schedules: Notify::new(),
             unanswered: Notify::new(),
             notifier,
             runner: watch::Sender::new(None),

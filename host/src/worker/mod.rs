@@ -6,6 +6,7 @@
 //! | `adopt` | takes up runs that it owns and does not know of | answers that were lost, time |
 //! | `claim` | takes ready runs as far as there is room | nudges, time |
 //! | `fire_timers` | makes parked runs ready whose time has come | the next time that is due |
+//! | `fire_schedules` | deals with the ticks of schedules that are due | the next one, changes of schedules, time |
 //! | `cancel_released` | asks children to stop that nobody waits for any more | time |
 //! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
@@ -27,6 +28,7 @@ mod claim;
 mod config;
 mod control;
 mod count_storage;
+mod fire_schedules;
 mod fire_timers;
 mod heartbeat;
 mod host;
@@ -37,6 +39,7 @@ mod notify;
 mod pass_on;
 mod reap;
 mod release_paused;
+mod schedules;
 mod session;
 mod try_suspects;
 mod vacuum;
@@ -46,3 +49,4 @@ pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
 pub use config::{Authentication, HostConfig, Resolver};
 pub use host::{Host, Waited};
 pub use namespaces::NamespaceError;
+pub use schedules::{BACKFILL_MAX, BackfillError, Backfilled, PutScheduleError, TriggerError};
