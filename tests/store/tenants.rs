@@ -13,7 +13,7 @@ use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 19] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
@@ -25,6 +25,8 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
     ("reseal_secret", "of the operator's command line"),
     ("get_namespace", "the namespace itself is what is asked for"),
     ("put_namespace", "takes a key for all namespaces"),
+    ("put_retention", "takes a key for all namespaces"),
+    ("retention_stats", "takes a key for all namespaces"),
     ("recount_storage", "takes a key for all namespaces"),
     ("list_namespaces", "takes a key for all namespaces"),
     ("ping", "reads nothing"),

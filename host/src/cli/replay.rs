@@ -1,25 +1,36 @@
 //! `windlass replay`
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
+use super::master_key::MasterKeyOptions;
 use super::{Done, output};
 use crate::api;
 use crate::history::Divergence;
-use crate::model::{Event, RunInfo};
+use crate::model::{Event, MasterKeys, RunId, RunInfo};
 use crate::run::{Code, Progress, Stop, build_sandbox, replay};
 use crate::sandbox::{Compiler, Limits};
+use crate::store::{ReadBack, read_back};
 
 #[derive(Args, Debug)]
 pub(super) struct Replay {
-    /// What has happened to a run: the output of `windlass history RUN --json`
+    /// What has happened to a run: the output of `windlass history RUN --json`, or a file of exported runs (.jsonl.gz, .jsonl)
     history: PathBuf,
     /// The component that it is delivered to
     component: PathBuf,
+    /// Which of the runs in a file of exported ones
+    #[arg(long)]
+    run: Option<RunId>,
+    /// For what is sealed in such a file
+    #[command(flatten)]
+    master_key: MasterKeyOptions,
 }
 
 /// What it came to.
@@ -36,16 +47,12 @@ struct Replayed {
 
 impl Replay {
     pub(super) async fn run(self, json: bool) -> anyhow::Result<Done> {
-        let read = |file: PathBuf| async move {
-            tokio::fs::read(&file).await.with_context(|| format!("cannot read {}", file.display()))
-        };
-        let history: api::History = serde_json::from_slice(&read(self.history).await?).context("the history")?;
-        let component = read(self.component).await?;
-        let run =
-            history.run.context("the history does not say what the run was started with: take it from this version")?;
-        let (info, input) = run.into_info().context("the history")?;
-        let events: Result<Vec<Event>, _> = history.events.into_iter().map(Event::try_from).collect();
-        let mut events = events.context("the history")?;
+        let Self { history, component, run, master_key } = self;
+        let masters = master_key.read()?;
+        let read = tokio::task::spawn_blocking(move || recorded(&history, run, masters.as_ref()));
+        let (info, input, mut events) = read.await?.context("the history")?;
+        let component =
+            tokio::fs::read(&component).await.with_context(|| format!("cannot read {}", component.display()))?;
         // What was before the run last continued as new led to an input, and is not replayed.
         events.retain(|event| event.seq >= info.origin.seq);
         let replayed = tokio::task::spawn_blocking(move || deliver(&component, info, &input, events)).await??;
@@ -58,6 +65,26 @@ impl Replay {
         }
         Ok(if is_same { Done::Well } else { Done::NotCompleted })
     }
+}
+
+/// The first bytes of what gzip has compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A run, and what has happened to it.
+fn recorded(file: &Path, run: Option<RunId>, masters: Option<&MasterKeys>) -> anyhow::Result<ReadBack> {
+    let cannot = || format!("cannot read {}", file.display());
+    let mut plain = BufReader::new(File::open(file).with_context(cannot)?);
+    let is_compressed = plain.fill_buf().with_context(cannot)?.starts_with(&GZIP);
+    let mut text: Box<dyn BufRead> =
+        if is_compressed { Box::new(BufReader::new(MultiGzDecoder::new(plain))) } else { Box::new(plain) };
+    if text.fill_buf().with_context(cannot)?.starts_with(b"{\"line\":") {
+        return Ok(read_back(text, run, masters)?);
+    }
+    let history: api::History = serde_json::from_reader(text)?;
+    let run = history.run.context("it does not say what the run was started with: take it from this version")?;
+    let (info, input) = run.into_info()?;
+    let events: Result<Vec<Event>, _> = history.events.into_iter().map(Event::try_from).collect();
+    Ok((info, input, events?))
 }
 
 fn deliver(

@@ -35,6 +35,12 @@ pub enum Error {
     /// `WL009`
     #[error("somebody else has just started one of these runs")]
     StartedMeanwhile,
+    /// `WL031`
+    #[error("{0}")]
+    Retention(String),
+    /// `WL032`
+    #[error("hosts are at work in this installation: stop them first")]
+    HostsAtWork,
     /// The namespace keeps as much as it may: nothing was written.
     #[error("the namespace keeps as many bytes as it may (`storage_bytes`): ask the operator for more")]
     StorageFull,
@@ -94,6 +100,8 @@ impl From<sqlx::Error> for Error {
             "WL007" => Self::WorkflowTaken(database.message().to_owned()),
             "WL008" => Self::UpdateConflict,
             "WL009" => Self::StartedMeanwhile,
+            "WL031" => Self::Retention(database.message().to_owned()),
+            "WL032" => Self::HostsAtWork,
             // Connection, operator intervention, out of resources, lock not available, serialization, read-only.
             code if ["08", "57", "53", "55", "40"].contains(&&code[..2]) || code == "25006" => Self::Unavailable(error),
             _ => Self::Internal(error),
