@@ -40,6 +40,10 @@ COMMENT ON COLUMN namespaces.redate_archive IS 'Whether what is archived may sta
 CREATE FUNCTION archive_lock_key() RETURNS bigint LANGUAGE sql STABLE
 RETURN hashtextextended(current_schema() || '/archive', 0);
 
+-- Whoever exports holds it, for as long as their session lasts.
+CREATE FUNCTION export_lock_key() RETURNS bigint LANGUAGE sql STABLE
+RETURN hashtextextended(current_schema() || '/export', 0);
+
 CREATE FUNCTION utc_day(p_at timestamptz) RETURNS date LANGUAGE sql IMMUTABLE
 RETURN (p_at AT TIME ZONE 'UTC')::date;
 

@@ -147,6 +147,12 @@ impl Archivist {
         Ok(moved.map(i32::unsigned_abs))
     }
 
+    /// Be the one who exports, until the session ends. Whether nobody else is.
+    pub async fn lock_exports(&mut self) -> Result<bool> {
+        let locked = sqlx::query_scalar("SELECT pg_try_advisory_lock(export_lock_key())");
+        Ok(locked.fetch_one(&mut self.0).await?)
+    }
+
     /// What a namespace has in the archive of a day, after this part of it: some megabytes.
     pub async fn read_archive(
         &mut self,

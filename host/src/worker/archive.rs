@@ -144,7 +144,13 @@ impl Actor {
                 }
                 return Ok(());
             }
-            Some(store) => export_day(store, session, day, &exported).await?,
+            Some(_) if exported.is_empty() => {}
+            Some(store) => {
+                if !session.lock_exports().await? {
+                    return Ok(());
+                }
+                export_day(store, session, day, &exported).await?;
+            }
         }
         if let Some(runs) = session.drop_archive(day, &exported).await? {
             tracing::info!(%day, runs, exported = exported.len(), "a day of the archive is over");
