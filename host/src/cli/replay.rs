@@ -28,7 +28,6 @@ pub(super) struct Replay {
     /// Which of the runs in a file of exported ones
     #[arg(long)]
     run: Option<RunId>,
-    /// For what is sealed in such a file
     #[command(flatten)]
     master_key: MasterKeyOptions,
 }
