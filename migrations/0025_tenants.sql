@@ -43,7 +43,8 @@ BEGIN
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
             'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
-            'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks'
+            'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
+            'archived_runs'
         ]) AS t (name)
         UNION ALL
         SELECT 'sees_run(shard, run_id)', t.name
@@ -75,7 +76,7 @@ BEGIN
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
         'SELECT, INSERT, DELETE ON pauses',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published',
+        'SELECT ON events, attempts, logs, published, archived_runs',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
         'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',

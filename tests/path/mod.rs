@@ -1,5 +1,6 @@
 //! The path of a run: upload, start, run, wait, replay, end.
 
+mod archive;
 mod cancel;
 mod continue_as_new;
 mod deadline;

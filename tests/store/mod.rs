@@ -3,6 +3,7 @@
 mod holes;
 mod interleavings;
 mod pages;
+mod retention;
 mod seals;
 mod second_wall;
 mod sql;

@@ -16,7 +16,7 @@ use crate::harness::guests::repository;
 const OF_HOSTS: [&str; 3] = ["_sqlx_migrations", "hosts", "storage"];
 
 /// Rows of the tenant `default` in the tables that a run with everything leaves empty.
-const THE_REST: [&str; 9] = [
+const THE_REST: [&str; 11] = [
     "INSERT INTO components (namespace, digest, bytes) VALUES ('default', sha256('x'), 'x')",
     "INSERT INTO ready (shard, run_id, namespace, strikes) VALUES (0, RUN, 'default', 0)",
     "INSERT INTO parked (shard, run_id, namespace, signals, updates, strikes, open_calls) \
@@ -26,6 +26,9 @@ const THE_REST: [&str; 9] = [
     "INSERT INTO pauses (namespace, workflow) VALUES ('default', 'another')",
     "INSERT INTO children (shard, run_id, call, child_id, abandon) VALUES (shard_of(RUN), RUN, 0, RUN, false)",
     "SELECT send_signal('default', RUN, 's', 'null', 'id', 10)",
+    "SELECT make_archive('infinity')",
+    "INSERT INTO archived_runs SELECT 'infinity', shard, run_id, 0, namespace, workflow, component, version, \
+     1, started_at, now(), NULL, true, '{}' FROM runs",
     "SELECT create_key('default', 'abcdefghij', sha256('x'), '{read}', 'x', NULL, 'dev', 10)",
 ];
 
@@ -57,7 +60,7 @@ async fn count(session: &mut PgConnection, from: &str) -> i64 {
 
 async fn tables(sql: &mut Sql, which: &str) -> BTreeSet<String> {
     let query = format!(
-        "SELECT c.relname::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND {which}"
+        "SELECT c.relname::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace AND {which}"
     );
     sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut sql.session).await.expect("tables").into_iter().collect()
 }

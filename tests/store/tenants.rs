@@ -29,6 +29,8 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 19] = [
     ("reseal_secret", "of the operator's command line"),
     ("get_namespace", "the namespace itself is what is asked for"),
     ("put_namespace", "takes a key for all namespaces"),
+    ("put_retention", "takes a key for all namespaces"),
+    ("retention_stats", "takes a key for all namespaces"),
     ("recount_storage", "takes a key for all namespaces"),
     ("list_namespaces", "takes a key for all namespaces"),
     ("ping", "reads nothing"),

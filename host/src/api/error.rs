@@ -60,6 +60,8 @@ pub enum Code {
     StorageFull,
     NoSuchLimit,
     LimitTooHigh,
+    BadRetention,
+    NoArchiveStore,
     IdempotencyConflict,
     WorkflowTaken,
     RateLimited,
@@ -112,6 +114,10 @@ impl Code {
             }
             Self::NoSuchLimit => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-limit", "There is no such limit"),
             Self::LimitTooHigh => (StatusCode::UNPROCESSABLE_ENTITY, "limit-too-high", "The operator allows less"),
+            Self::BadRetention => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-retention", "Runs cannot be kept in this way")
+            }
+            Self::NoArchiveStore => (StatusCode::CONFLICT, "no-archive-store", "The host has no archive store"),
             Self::InboxFull => (StatusCode::CONFLICT, "inbox-full", "The run's inbox is full"),
             Self::IdempotencyConflict => {
                 (StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key belongs to another request")
@@ -182,6 +188,7 @@ impl From<store::Error> for Problem {
             E::NoSuchVersion(_) => Self::new(Code::NoSuchVersion, detail),
             E::InboxFull(_) => Self::new(Code::InboxFull, detail),
             E::StorageFull => Self::new(Code::StorageFull, detail),
+            E::Retention(_) => Self::new(Code::BadRetention, detail),
             E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),
             E::NoSuchNamespace => Self::no_such_namespace(),
             E::Sealed(SealError::NoMasterKey(_)) => Self::new(Code::NoMasterKey, detail),
@@ -195,7 +202,7 @@ impl From<store::Error> for Problem {
                               Idempotency-Key if it must not be done twice";
                 Self::new(Code::Unavailable, detail)
             }
-            E::Conflict(_) | E::StartedMeanwhile | E::Sealed(_) | E::Internal(_) => {
+            E::Conflict(_) | E::StartedMeanwhile | E::HostsAtWork | E::Sealed(_) | E::Internal(_) => {
                 tracing::error!(error = %detail, "a request could not be served");
                 // What the database says may name what is none of the caller's business.
                 Self::new(Code::Internal, "the operator finds the reason in the host's log")
@@ -219,6 +226,8 @@ impl From<NamespaceError> for Problem {
     fn from(error: NamespaceError) -> Self {
         match error {
             NamespaceError::Limit(error) => error.into(),
+            NamespaceError::Retention(error) => Self::new(Code::BadRetention, error.to_string()),
+            NamespaceError::NoArchiveStore => Self::new(Code::NoArchiveStore, error.to_string()),
             NamespaceError::Secret(error) => error.into(),
             NamespaceError::Store(error) => error.into(),
         }

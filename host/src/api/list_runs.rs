@@ -25,6 +25,10 @@ pub(super) struct Parameters {
     workflow: Option<Name>,
     /// In this state only.
     state: Option<RunState>,
+    /// Those that are archived, instead of those that are not.
+    #[serde(default)]
+    #[param(default = false)]
+    archived: bool,
     /// How many at most, up to 200.
     #[serde(default = "limit_default")]
     #[param(default = 50)]
@@ -65,7 +69,8 @@ pub(super) async fn list_runs(
     let after = parameters.cursor.as_deref().map(str::parse::<RunCursor>).transpose();
     let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
     let after = after.map(|cursor| (cursor.started_at, cursor.run_id));
-    let filter = RunFilter { workflow: parameters.workflow, state: parameters.state, after };
+    let filter =
+        RunFilter { workflow: parameters.workflow, state: parameters.state, after, archived: parameters.archived };
     let limit = parameters.limit.clamp(1, LIMIT_MAX);
     // One more than asked tells whether there is another page.
     let mut runs = host.store.list_runs(&namespace, &filter, limit + 1).await?;

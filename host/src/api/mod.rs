@@ -20,6 +20,7 @@ mod get_grants;
 mod get_history;
 mod get_logs;
 mod get_namespace;
+mod get_retention;
 mod get_run;
 mod get_schedule;
 mod get_state;
@@ -84,6 +85,7 @@ pub use get_audit::{AuditHeadView, AuditPage, AuditView};
 pub use get_grants::{Grants, StepGrants};
 pub use get_history::History;
 pub use get_logs::Logs;
+pub use get_retention::{RetentionAge, RetentionView};
 pub use get_state::{PublishedState, PublishedValue};
 pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
@@ -178,6 +180,7 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Read, routes!(get_namespace::get_namespace))
         .add_for_all(Scope::Admin, routes!(put_namespace::put_namespace))
         .add_for_all(Scope::Admin, routes!(recount_namespace::recount_namespace))
+        .add_for_all(Scope::Admin, routes!(get_retention::get_retention))
         .add(Scope::Admin, routes!(get_audit::get_audit))
 }
 

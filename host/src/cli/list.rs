@@ -16,6 +16,9 @@ pub(super) struct List {
     /// In this state only
     #[arg(long)]
     state: Option<RunState>,
+    /// Those that are archived, instead of those that are not
+    #[arg(long)]
+    archived: bool,
     /// How many at most, up to 200
     #[arg(long, default_value_t = 20)]
     limit: u32,
@@ -29,6 +32,7 @@ impl List {
         let mut query = vec![("limit", self.limit.to_string())];
         query.extend(self.workflow.map(|workflow| ("workflow", workflow.to_string())));
         query.extend(self.state.map(|state| ("state", state.as_str().to_owned())));
+        query.extend(self.archived.then(|| ("archived", "true".to_owned())));
         query.extend(self.cursor.map(|cursor| ("cursor", cursor)));
         let page: RunPage = client.send(client.request(Method::GET, "/runs").query(&query)).await?;
         if client.json {

@@ -12,6 +12,7 @@ mod compile;
 mod credentials;
 mod deploy;
 mod dev;
+mod drop_installation;
 mod entrance_options;
 mod get;
 mod grant;
@@ -133,6 +134,8 @@ enum Command {
     Namespace(namespace::Namespace),
     /// See who changed what, and check that nothing of that was tampered with
     Audit(audit::Audit),
+    /// Delete an installation from its database, with all that it has
+    DropInstallation(drop_installation::DropInstallation),
     /// Measure how fast this is on this machine
     Bench(bench::Bench),
     #[command(hide = true)]
@@ -207,6 +210,7 @@ impl Cli {
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,
             Command::Audit(audit) => audit.run(&client()?).await,
+            Command::DropInstallation(drop) => drop.run(json).await,
             Command::Bench(bench) => bench.run(json).await,
             Command::Compile(_) => unreachable!("it is no client, and needs no runtime"),
         }

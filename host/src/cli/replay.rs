@@ -1,27 +1,33 @@
 //! `windlass replay`
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
 use super::client::Client;
 use super::history::whole_history;
 use super::live_runs::LiveRuns;
+use super::master_key::MasterKeyOptions;
 use super::output::{self, Spinner};
 use super::Done;
 use crate::api;
 use crate::history::Divergence;
-use crate::model::{Event, GuestLimits, Name, Payload, RunId, RunInfo};
+use crate::model::{Event, GuestLimits, MasterKeys, Name, Payload, RunId, RunInfo};
 use crate::run::{Code, Guest, Progress, Stop, build_sandbox, replay};
 use crate::sandbox::{Compiler, Limits};
+use crate::store::{ReadBack, read_back};
 
 #[derive(Args, Debug)]
 pub(super) struct Replay {
-    /// A run of the host; or a file with what has happened to one: the output of `windlass history RUN --json`
-    #[arg(required_unless_present = "all", value_name = "RUN or HISTORY.json")]
+    /// A run of the host; or a file with what has happened to one: the output of `windlass history RUN --json`, or exported runs
+    /// (.jsonl.gz, .jsonl)
+    #[arg(required_unless_present = "all", value_name = "RUN or FILE")]
     what: Option<String>,
     /// The component that it is delivered to
     #[arg(required_unless_present = "against", value_name = "FILE.wasm")]
@@ -32,6 +38,11 @@ pub(super) struct Replay {
     /// Every run of the host that is not over and whose component has the name of this one
     #[arg(long, conflicts_with = "what", requires = "against")]
     all: bool,
+    /// Which of the runs in a file of exported ones
+    #[arg(long)]
+    run: Option<RunId>,
+    #[command(flatten)]
+    master_key: MasterKeyOptions,
 }
 
 /// What it came to.
@@ -58,15 +69,20 @@ struct Subject {
 impl Replay {
     /// `client`: where runs are that are asked for by their ids.
     pub(super) async fn run(self, client: impl FnOnce() -> anyhow::Result<Client>, json: bool) -> anyhow::Result<Done> {
-        let path = self.against.or(self.component).context("which component? --against FILE.wasm")?;
-        let bytes = read(&path).await?;
+        let Self { what, component, against, run, master_key, .. } = self;
+        let path = against.or(component).context("which component? --against FILE.wasm")?;
+        let bytes = tokio::fs::read(&path).await.with_context(|| format!("cannot read {}", path.display()))?;
         let subject = Arc::new(tokio::task::spawn_blocking(move || Subject::new(&bytes)).await??);
-        let Some(what) = self.what else { return all(subject, &client()?).await };
-        let history = match what.parse::<RunId>() {
-            Ok(run) => whole_history(&client()?, run).await?,
-            Err(_) => serde_json::from_slice(&read(Path::new(&what)).await?).context("the history")?,
+        let Some(what) = what else { return all(subject, &client()?).await };
+        let recorded = match what.parse::<RunId>() {
+            Ok(run) => of_history(whole_history(&client()?, run).await?),
+            Err(_) => {
+                let masters = master_key.read()?;
+                let read = move || of_file(Path::new(&what), run, masters.as_ref());
+                tokio::task::spawn_blocking(read).await?
+            }
         };
-        let replayed = deliver(subject, history).await?;
+        let replayed = deliver(subject, recorded.context("the history")?).await?;
         report(&replayed, json)?;
         Ok(if replayed.is_same() { Done::Well } else { Done::NotCompleted })
     }
@@ -81,13 +97,11 @@ async fn all(subject: Arc<Subject>, client: &Client) -> anyhow::Result<Done> {
     while let Some(page) = live.next().await? {
         for run in page {
             let history = whole_history(client, run.run_id.parse().context("the id of a run")?).await?;
-            let replayed = Replayed { run_id: Some(run.run_id), ..deliver(subject.clone(), history).await? };
-            if replayed.is_same() {
-                survive += 1;
-            } else {
-                differ += 1;
-            }
-            if client.json || !replayed.is_same() {
+            let delivered = deliver(subject.clone(), of_history(history).context("the history")?).await?;
+            let replayed = Replayed { run_id: Some(run.run_id), ..delivered };
+            let is_same = replayed.is_same();
+            *(if is_same { &mut survive } else { &mut differ }) += 1;
+            if client.json || !is_same {
                 report(&replayed, client.json)?;
             }
         }
@@ -108,16 +122,30 @@ fn report(replayed: &Replayed, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    tokio::fs::read(file).await.with_context(|| format!("cannot read {}", file.display()))
+/// The first bytes of what gzip has compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A run, and what has happened to it.
+fn of_file(file: &Path, run: Option<RunId>, masters: Option<&MasterKeys>) -> anyhow::Result<ReadBack> {
+    let cannot = || format!("cannot read {}", file.display());
+    let mut plain = BufReader::new(File::open(file).with_context(cannot)?);
+    let is_compressed = plain.fill_buf().with_context(cannot)?.starts_with(&GZIP);
+    let mut text: Box<dyn BufRead> =
+        if is_compressed { Box::new(BufReader::new(MultiGzDecoder::new(plain))) } else { Box::new(plain) };
+    if text.fill_buf().with_context(cannot)?.starts_with(b"{\"line\":") {
+        return Ok(read_back(text, run, masters)?);
+    }
+    of_history(serde_json::from_reader(text)?)
 }
 
-async fn deliver(subject: Arc<Subject>, history: api::History) -> anyhow::Result<Replayed> {
-    let run =
-        history.run.context("the history does not say what the run was started with: take it from this version")?;
-    let (info, input) = run.into_info().context("the history")?;
+fn of_history(history: api::History) -> anyhow::Result<ReadBack> {
+    let run = history.run.context("it does not say what the run was started with: take it from this version")?;
+    let (info, input) = run.into_info()?;
     let events: Result<Vec<Event>, _> = history.events.into_iter().map(Event::try_from).collect();
-    let mut events = events.context("the history")?;
+    Ok((info, input, events?))
+}
+
+async fn deliver(subject: Arc<Subject>, (info, input, mut events): ReadBack) -> anyhow::Result<Replayed> {
     // What was before the run last continued as new led to an input, and is not replayed.
     events.retain(|event| event.seq >= info.origin.seq);
     Ok(tokio::task::spawn_blocking(move || subject.replay(info, &input, events)).await?)

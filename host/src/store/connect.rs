@@ -44,6 +44,12 @@ pub enum ConnectError {
     /// The role of the tenants.
     #[error("the database does not let tenants be kept apart: {}", said(.0))]
     Tenants(sqlx::Error),
+    /// There is nothing to be dropped.
+    #[error("there is no installation of this version in the schema `{0}`")]
+    NoInstallation(String),
+    /// It is not dropped.
+    #[error("the installation is not dropped: {0}")]
+    Drop(super::Error),
     /// A migration.
     #[error("the schema cannot be brought up to date: {0}")]
     Migrate(MigrateError),
@@ -55,10 +61,7 @@ const POOL_SIZE: u32 = 8;
 impl Store {
     /// Connect, create the schema if it is not there, and run the migrations that are missing.
     pub async fn connect(url: &str, schema: &str) -> Result<Self, ConnectError> {
-        let plain = schema.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
-        if !plain || schema.len() > 63 || !schema.starts_with(|c: char| c.is_ascii_lowercase()) {
-            return Err(ConnectError::Schema(schema.to_owned()));
-        }
+        check_schema(schema)?;
         let options = connect_options(url)?.application_name("windlass").options([
             ("search_path", schema),
             // A session that hangs in a transaction holds locks; none of ours should, ever.
@@ -90,6 +93,26 @@ impl Store {
             .map_err(ConnectError::Unreachable)?;
         let tenants = tenant::sessions(options.clone(), &role);
         Ok(Self { pool, tenants, seals: Seals::new(None), options, schema: schema.to_owned() })
+    }
+
+    /// Delete an installation with all that it has. Returns the role of its tenants, if that is left: somebody else has made it.
+    pub async fn drop_installation(url: &str, schema: &str) -> Result<Option<String>, ConnectError> {
+        check_schema(schema)?;
+        let options = connect_options(url)?.application_name("windlass").options([("search_path", schema)]);
+        let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;
+        let found = sqlx::query_scalar("SELECT to_regproc(current_schema() || '.drop_installation') IS NOT NULL");
+        if !found
+            .fetch_one(&mut connection)
+            .await
+            .map(|found: Option<bool>| found == Some(true))
+            .map_err(unreachable)?
+        {
+            return Err(ConnectError::NoInstallation(schema.to_owned()));
+        }
+        let dropped = sqlx::query_scalar("SELECT drop_installation()").fetch_one(&mut connection).await;
+        let role = dropped.map_err(|error| ConnectError::Drop(error.into()))?;
+        connection.close().await.map_err(ConnectError::Unreachable)?;
+        Ok(role)
     }
 
     /// A connection of one's own.
@@ -163,6 +186,14 @@ fn unreachable(error: sqlx::Error) -> ConnectError {
         _ => false,
     };
     if is_tls { ConnectError::NotSafe(error) } else { ConnectError::Unreachable(error) }
+}
+
+fn check_schema(schema: &str) -> Result<(), ConnectError> {
+    let plain = schema.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if !plain || schema.len() > 63 || !schema.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(ConnectError::Schema(schema.to_owned()));
+    }
+    Ok(())
 }
 
 /// Somebody else may have made it for a role that may not.

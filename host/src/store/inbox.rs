@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
+use super::lines::UpdateLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
@@ -191,6 +192,10 @@ impl Store {
             .bind(update_id)
             .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        if row.is_none() {
+            let rest = self.archived_rest(namespace, run_id).await?;
+            row = rest.updates.into_iter().find(|line| line.update_id == update_id).map(UpdateRow::from);
+        }
         self.open(namespace, sealed_among(row.iter_mut().filter_map(|row| row.answer.as_mut()))).await?;
         row.map(Update::try_from).transpose()
     }
@@ -277,6 +282,13 @@ struct UpdateRow {
     accepted_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
     has_ended: bool,
+}
+
+impl From<UpdateLine> for UpdateRow {
+    fn from(line: UpdateLine) -> Self {
+        let UpdateLine { update_id: _, name, failed, answer, accepted_at, answered_at } = line;
+        Self { name, failed, answer, accepted_at, answered_at, has_ended: true }
+    }
 }
 
 #[derive(sqlx::FromRow)]

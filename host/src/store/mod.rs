@@ -2,6 +2,8 @@
 //! `migrations/`. No transaction is held open by the host: a call is a transaction.
 
 mod account;
+mod archive;
+mod archived;
 mod audit;
 mod batch;
 mod clock;
@@ -15,8 +17,10 @@ mod history;
 mod inbox;
 mod keys;
 mod lease;
+mod lines;
 mod namespaces;
 mod record;
+mod rows;
 mod run_writer;
 mod runs;
 mod schedule;
@@ -38,6 +42,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 pub use account::{Account, Accounts};
+pub use archive::{Archived, ArchivedPart, Archivist, Place, RetentionStats, RipeDay};
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::{ConnectError, connect_options};
@@ -47,6 +52,7 @@ pub use history::{Attempt, LogRow, Published};
 pub use inbox::{InboxMax, Letter, Sent, Update};
 pub use keys::{KeyListing, KeyState, KnownKey, NewKey};
 pub use lease::{Lease, LeaseTimes};
+pub use lines::{ReadBack, UnreadableArchive, read_back};
 pub use namespaces::NamespaceSummary;
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use run_writer::{Accepted, Lost, RunWriter, Verdict};

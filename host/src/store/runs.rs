@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
+use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
@@ -80,29 +81,31 @@ pub struct RunFilter {
     pub state: Option<RunState>,
     /// After this one in the list.
     pub after: Option<(Timestamp, RunId)>,
+    /// Those that are archived, instead of those that are not.
+    pub archived: bool,
 }
 
 #[derive(sqlx::FromRow)]
-struct SummaryRow {
-    run_id: Uuid,
-    namespace: String,
-    workflow: String,
-    component: String,
-    version: i32,
-    state: i16,
-    durability: i16,
-    idempotency_key: Option<String>,
-    input: Vec<u8>,
-    result: Option<Vec<u8>>,
-    started_at: DateTime<Utc>,
-    cancelled_at: Option<DateTime<Utc>>,
-    closed_at: Option<DateTime<Utc>>,
-    events: i32,
-    wake_at: Option<DateTime<Utc>>,
-    open_calls: Option<Vec<u8>>,
-    deadline_at: Option<DateTime<Utc>>,
-    parent_run_id: Option<Uuid>,
-    generation: i32,
+pub(super) struct SummaryRow {
+    pub(super) run_id: Uuid,
+    pub(super) namespace: String,
+    pub(super) workflow: String,
+    pub(super) component: String,
+    pub(super) version: i32,
+    pub(super) state: i16,
+    pub(super) durability: i16,
+    pub(super) idempotency_key: Option<String>,
+    pub(super) input: Vec<u8>,
+    pub(super) result: Option<Vec<u8>>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) cancelled_at: Option<DateTime<Utc>>,
+    pub(super) closed_at: Option<DateTime<Utc>>,
+    pub(super) events: i32,
+    pub(super) wake_at: Option<DateTime<Utc>>,
+    pub(super) open_calls: Option<Vec<u8>>,
+    pub(super) deadline_at: Option<DateTime<Utc>>,
+    pub(super) parent_run_id: Option<Uuid>,
+    pub(super) generation: i32,
 }
 
 #[derive(sqlx::FromRow)]
@@ -117,13 +120,16 @@ struct ListingRow {
 }
 
 impl Store {
-    /// A run of a namespace; `None` if there is no such.
+    /// A run of a namespace, archived or not; `None` if there is no such.
     pub async fn get_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<RunSummary>> {
         let mut row: Option<SummaryRow> = sqlx::query_as("SELECT * FROM get_run($1, $2)")
             .bind(&**namespace)
             .bind(run_id.0)
             .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        if row.is_none() {
+            row = Box::pin(self.archived_rest(namespace, run_id)).await?.run.map(RunLine::into_summary);
+        }
         let payloads = row.iter_mut().flat_map(|row| [Some(&mut row.input), row.result.as_mut()]).flatten();
         self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))
@@ -131,7 +137,12 @@ impl Store {
 
     /// Runs of a namespace, newest first, at most `limit`.
     pub async fn list_runs(&self, namespace: &Namespace, filter: &RunFilter, limit: u32) -> Result<Vec<RunListing>> {
-        let rows: Vec<ListingRow> = sqlx::query_as("SELECT * FROM list_runs($1, $2, $3, $4, $5, $6)")
+        let list = if filter.archived {
+            "SELECT * FROM list_archived_runs($1, $2, $3, $4, $5, $6)"
+        } else {
+            "SELECT * FROM list_runs($1, $2, $3, $4, $5, $6)"
+        };
+        let rows: Vec<ListingRow> = sqlx::query_as(list)
             .bind(&**namespace)
             .bind(filter.workflow.as_deref())
             .bind(filter.state.map(state_code))
@@ -149,7 +160,7 @@ fn state(code: i16) -> RunState {
     usize::try_from(code).ok().and_then(|code| RunState::ALL.get(code)).copied().unwrap_or(RunState::Quarantined)
 }
 
-fn state_code(state: RunState) -> i16 {
+pub(super) fn state_code(state: RunState) -> i16 {
     RunState::ALL.iter().position(|other| *other == state).and_then(|code| i16::try_from(code).ok()).unwrap_or(0)
 }
 

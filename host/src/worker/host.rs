@@ -189,7 +189,8 @@ impl Host {
     ) -> store::Result<Sent> {
         let tenant = self.tenant_with_room(namespace).await?;
         let inbox = InboxMax::from(&*tenant.limits);
-        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await?;
+        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         if sent.accepted {
             tenant.account.add_row(payload.len());
         }
@@ -199,7 +200,8 @@ impl Host {
 
     /// Ask a run to stop.
     pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId, who: &Who) -> store::Result<Sent> {
-        let sent = self.store.request_cancel(namespace, run_id, who).await?;
+        let sent = self.store.request_cancel(namespace, run_id, who).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
@@ -274,7 +276,8 @@ impl Host {
     ) -> store::Result<Sent> {
         let tenant = self.tenant_with_room(namespace).await?;
         let inbox = InboxMax::from(&*tenant.limits);
-        let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await?;
+        let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         if sent.accepted {
             tenant.account.add_row(payload.len());
         }
@@ -311,7 +314,8 @@ impl Host {
         failure: &Failure,
         who: &Who,
     ) -> store::Result<()> {
-        let (owner, parent) = self.store.terminate_run(namespace, run_id, failure, who).await?;
+        let terminated = self.store.terminate_run(namespace, run_id, failure, who).await;
+        let (owner, parent) = self.unless_archived(namespace, run_id, terminated).await?;
         if owner.is_some() {
             self.tell_owner(run_id, owner);
         }

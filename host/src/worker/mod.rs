@@ -14,6 +14,7 @@
 //! | `note_key_use` | writes down which API keys were used | time |
 //! | `count_storage` | says how much was written for each namespace | time |
 //! | `try_suspects` | takes up runs that hosts have died of, one at a time | time |
+//! | `archive` | puts runs that have ended into the archive, and drops days of it that are over | time |
 //! | `vacuum` | keeps the small tables small | time |
 //! | `listen` | passes on hints of other hosts | NOTIFY |
 //! | `notify` | sends hints to other hosts | what happened here |
@@ -22,6 +23,8 @@
 //! another.
 
 mod adopt;
+mod archive;
+mod archive_store;
 mod authenticate;
 mod cancel_released;
 mod claim;
@@ -45,8 +48,9 @@ mod try_suspects;
 mod vacuum;
 mod versions;
 
+pub use archive_store::{ArchiveStore, ArchiveStoreError};
 pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
-pub use config::{Authentication, HostConfig, Resolver};
+pub use config::{ArchiveConfig, Authentication, HostConfig, Resolver};
 pub use host::{Host, Waited};
 pub use namespaces::NamespaceError;
 pub use schedules::{BACKFILL_MAX, BackfillError, Backfilled, PutScheduleError, TriggerError};

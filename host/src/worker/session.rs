@@ -89,6 +89,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(count_storage::run(host.clone()));
     actors.spawn(vacuum::run(host.clone()));
     actors.spawn(release_paused::run(host.clone()));
+    actors.spawn(archive::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));
 
     tokio::select! {
