@@ -37,10 +37,10 @@ CREATE FUNCTION list_archived_runs(
     run_id uuid, workflow text, component text, version integer, state smallint, started_at timestamptz,
     closed_at timestamptz
 ) LANGUAGE sql STABLE AS $$
-    SELECT a.run_id, a.workflow, a.component, a.version, run_state(a.state, false, false), a.started_at, a.closed_at
+    SELECT a.run_id, a.workflow, a.component, a.version, (a.state + 2)::smallint, a.started_at, a.closed_at
     FROM archived_runs a
     WHERE a.namespace = p_namespace AND a.part = 0 AND (p_workflow IS NULL OR a.workflow = p_workflow)
-      AND (p_state IS NULL OR run_state(a.state, false, false) = p_state)
+      AND (p_state IS NULL OR (a.state + 2)::smallint = p_state)
       AND (p_before_at IS NULL OR (a.started_at, a.run_id) < (p_before_at, p_before_id))
     ORDER BY a.started_at DESC, a.run_id DESC
     LIMIT p_limit;

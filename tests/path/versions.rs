@@ -31,7 +31,11 @@ async fn a_run_stays_on_its_version_if_it_would_not_survive_another_and_is_told_
     for (run, (what, script, call)) in runs.iter().zip(MUTANTS) {
         let version = deploy(&api, script).await;
         let migrated = migrate(&api, run, version, false).await;
-        assert_eq!((&migrated["survives"], &migrated["migrated"]), (&json!(false), &json!(false)), "{what}: {migrated}");
+        assert_eq!(
+            (&migrated["survives"], &migrated["migrated"]),
+            (&json!(false), &json!(false)),
+            "{what}: {migrated}"
+        );
         let expected = migrated["divergence"]["expected"]["call"].as_u64();
         assert!(expected >= Some(u64::from(call)), "{what}: {migrated}");
         let run_view = api.run(run).await;
@@ -50,7 +54,11 @@ async fn a_run_that_would_survive_another_version_is_moved_to_it_and_goes_on_wit
         assert_eq!((&dry["survives"], &dry["migrated"]), (&json!(true), &json!(false)), "{script}: {dry}");
         assert_eq!(api.run(run).await.version, 1, "{script}: only asked");
         let migrated = migrate(&api, run, version, false).await;
-        assert_eq!((&migrated["migrated"], &migrated["events"]), (&json!(true), &json!(HISTORY)), "{script}: {migrated}");
+        assert_eq!(
+            (&migrated["migrated"], &migrated["events"]),
+            (&json!(true), &json!(HISTORY)),
+            "{script}: {migrated}"
+        );
         assert_eq!(migrate(&api, run, version, false).await["migrated"], false, "it is there already");
         api.signal(run, "0", json!(1)).await;
         assert_eq!(api.result(run).await, "done", "{script}");
@@ -88,7 +96,11 @@ async fn a_run_that_a_bad_version_has_quarantined_goes_on_with_a_good_one() {
     change(&database, &run, bad).await;
     host.api.signal(&run, "0", json!(1)).await;
     assert_eq!(document(&host.api.end(&run).await)["code"], "divergence");
-    assert_eq!(migrate(&host.api, &run, 1, false).await["migrated"], true, "also where the version it is on does not take it");
+    assert_eq!(
+        migrate(&host.api, &run, 1, false).await["migrated"],
+        true,
+        "also where the version it is on does not take it"
+    );
     let (status, body) = ask(&host.api, Method::POST, &format!("/runs/{run}/retry"), json!({})).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(host.api.result(&run).await, "done");
@@ -108,10 +120,17 @@ fn listed(versions: &Value) -> Vec<(u64, bool, bool, bool, u64)> {
 #[tokio::test]
 async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_run_needs_it() {
     let (database, api, _runs) = waiting(2).await;
-    let post = async |path: &str, body: Value| ask(&api, Method::POST, &format!("/components/script/versions/{path}"), body).await;
-    let delete = async |version: u32| ask(&api, Method::DELETE, &format!("/components/script/versions/{version}"), json!({})).await;
+    let post = async |path: &str, body: Value| {
+        ask(&api, Method::POST, &format!("/components/script/versions/{path}"), body).await
+    };
+    let delete = async |version: u32| {
+        ask(&api, Method::DELETE, &format!("/components/script/versions/{version}"), json!({})).await
+    };
     assert_eq!(deploy(&api, "s1").await, 2);
-    assert_eq!(listed(&api.get("/components/script/versions").await), [(2, true, false, false, 0), (1, false, false, false, 2)]);
+    assert_eq!(
+        listed(&api.get("/components/script/versions").await),
+        [(2, true, false, false, 0), (1, false, false, false, 2)]
+    );
     // Back to the first, and to stay there.
     let (_, versions) = post("1/use", json!({ "pin": true })).await;
     assert_eq!(listed(&versions), [(2, false, false, false, 0), (1, true, true, false, 2)]);

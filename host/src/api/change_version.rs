@@ -8,10 +8,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Problem;
 use super::auth::Caller;
 use super::extract::{Json as Body, Path};
 use super::list_versions::{Versions, view};
-use super::Problem;
 use crate::model::{Name, Namespace};
 use crate::worker::Host;
 

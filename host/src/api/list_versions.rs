@@ -85,8 +85,5 @@ pub(super) async fn view(host: &Host, namespace: &Namespace, component: &Name) -
     if versions.is_empty() {
         return Err(Problem::new(Code::NoSuchComponent, "check its name, and the namespace in the address"));
     }
-    Ok(Json(Versions {
-        component: component.to_string(),
-        versions: versions.into_iter().map(Into::into).collect(),
-    }))
+    Ok(Json(Versions { component: component.to_string(), versions: versions.into_iter().map(Into::into).collect() }))
 }

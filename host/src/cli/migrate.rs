@@ -4,10 +4,10 @@ use clap::Args;
 use reqwest::Method;
 use serde::Serialize;
 
+use super::Done;
 use super::client::{Client, ClientError};
 use super::live_runs::LiveRuns;
 use super::output::{self, Spinner};
-use super::Done;
 use crate::api::{MigrateRun, Migrated};
 use crate::model::{Name, RunId};
 

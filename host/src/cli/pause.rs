@@ -6,7 +6,7 @@ use reqwest::Method;
 use super::client::Client;
 use super::{Done, output};
 use crate::api::view::RunView;
-use crate::api::{Pauses, Paused, Resumed};
+use crate::api::{Paused, Pauses, Resumed};
 use crate::model::{Name, RunId};
 
 /// What is to be held back, or let go on.

@@ -10,12 +10,12 @@ use clap::Args;
 use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
+use super::Done;
 use super::client::Client;
 use super::history::whole_history;
 use super::live_runs::LiveRuns;
 use super::master_key::MasterKeyOptions;
 use super::output::{self, Spinner};
-use super::Done;
 use crate::api;
 use crate::history::Divergence;
 use crate::model::{Event, GuestLimits, MasterKeys, Name, Payload, RunId, RunInfo};

@@ -155,7 +155,8 @@ impl Runner {
         }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let mut new = [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
+            let mut new =
+                [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
             let (runner, is_quiet) = (self.clone(), run.signal.is_none());
             self.tasks.spawn(async move {
                 // Its workflow may be paused.

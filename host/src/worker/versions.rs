@@ -29,8 +29,7 @@ impl Host {
     ) -> Result<(), TrialError> {
         // Its manifest, and that it can be run here.
         let program = self.programs.get(namespace, component, version).await?;
-        let workflows: Vec<_> =
-            program.manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect();
+        let workflows: Vec<_> = program.manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect();
         self.store.use_version(namespace, (component, version), &workflows, pin, who).await?;
         Ok(())
     }
