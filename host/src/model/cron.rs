@@ -74,7 +74,7 @@ impl Cron {
         if is_empty {
             return Err(invalid("one of its fields is empty".to_owned()));
         }
-        let time_zone = time_zone.parse().map_err(|_| CronError::TimeZone(beginning(time_zone)))?;
+        let time_zone = time_zone.parse::<Tz>().map_err(|_| CronError::TimeZone(beginning(time_zone)))?;
         let names_hours = pattern.pattern.hours.values().len() < 24;
         Ok(Self { text: text.split_whitespace().collect::<Vec<_>>().join(" "), time_zone, pattern, names_hours })
     }
