@@ -365,28 +365,34 @@ CREATE FUNCTION backfill_schedule(
 #variable_conflict use_variable
 DECLARE
     s schedules;
-    before integer;
 BEGIN
     SELECT q.* INTO s FROM schedules q
     WHERE q.namespace = p_namespace AND q.schedule = p_schedule AND q.spec = p_spec FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    -- Under the lock of the schedule, none of its ticks is started by anybody else.
-    SELECT count(*) INTO before FROM unnest(p_run_ids) AS u (run_id) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id;
-    -- One by one: the input may be long, and there would be as many of it at once.
-    FOR number IN 1 .. cardinality(p_ticks) LOOP
-        failure := start_tick(s, p_run_ids[number], p_seeds[number], p_keys[number], NULL);
-        EXIT WHEN failure IS NOT NULL;
-    END LOOP;
-    IF failure IS NULL THEN
-        started := cardinality(p_ticks) - before;
-        bytes := started * (100 + octet_length(s.input))::bigint;
-        IF started > 0 THEN
-            PERFORM note_tick(s, p_ticks[1], 5, NULL, NULL, started);
-        END IF;
-        PERFORM audit(p_namespace, p_who, 'schedule.backfill', p_schedule,
-                      jsonb_build_object('from', p_ticks[1], 'to', p_ticks[cardinality(p_ticks)], 'started', started)::text);
+    -- All or none: it stays there until all are started.
+    PERFORM 1 FROM workflows w WHERE w.namespace = p_namespace AND w.workflow = s.workflow FOR KEY SHARE;
+    IF NOT FOUND THEN
+        failure := 'no-such-workflow';
+        RETURN NEXT;
+        RETURN;
     END IF;
+    started := 0;
+    -- One by one: the input may be long, and there would be as many of it at once. A run that is archived has been started too.
+    FOR number IN 1 .. cardinality(p_ticks) LOOP
+        IF EXISTS (SELECT FROM runs r WHERE r.shard = shard_of(p_run_ids[number]) AND r.run_id = p_run_ids[number])
+           OR archived_state(p_namespace, p_run_ids[number]) IS NOT NULL THEN
+            CONTINUE;
+        END IF;
+        PERFORM start_tick(s, p_run_ids[number], p_seeds[number], p_keys[number], NULL);
+        started := started + 1;
+    END LOOP;
+    bytes := started * (100 + octet_length(s.input))::bigint;
+    IF started > 0 THEN
+        PERFORM note_tick(s, p_ticks[1], 5, NULL, NULL, started);
+    END IF;
+    PERFORM audit(p_namespace, p_who, 'schedule.backfill', p_schedule,
+                  jsonb_build_object('from', p_ticks[1], 'to', p_ticks[cardinality(p_ticks)], 'started', started)::text);
     RETURN NEXT;
 END $$;
