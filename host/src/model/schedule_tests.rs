@@ -105,6 +105,9 @@ fn a_tick_is_one_run_and_its_key_says_of_what() {
     assert_eq!(run_id, RunId::from_key("n", &key));
 }
 
+const ZONES: [&str; 6] =
+    ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Kathmandu"];
+
 fn any_spec() -> impl Strategy<Value = ScheduleSpec> {
     let field = |from: u32, to: u32| {
         prop_oneof![
@@ -114,8 +117,7 @@ fn any_spec() -> impl Strategy<Value = ScheduleSpec> {
             (2_u32..7).prop_map(|step| format!("*/{step}")),
         ]
     };
-    let zones = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Kathmandu"];
-    let cron = (field(0, 59), field(0, 23), field(0, 6), proptest::sample::select(&zones[..])).prop_map(
+    let cron = (field(0, 59), field(0, 23), field(0, 6), proptest::sample::select(&ZONES[..])).prop_map(
         |(minute, hour, day, zone)| ScheduleSpec::Cron(Cron::new(&format!("{minute} {hour} * * {day}"), zone).unwrap()),
     );
     let every = (1_000_000_u64..100_000_000_000, 0_i64..4_000_000_000_000_000).prop_map(|(every, from)| {
