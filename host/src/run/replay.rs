@@ -1,7 +1,7 @@
 //! A recorded history delivered to a component, with nothing else: would a run survive it?
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,16 +19,17 @@ pub struct Replay {
     input: Payload,
     progress: Progress,
     /// When the last event came, in µs: only what is live has a time of its own.
-    last: Arc<AtomicI64>,
+    last: Arc<AtomicU64>,
 }
 
 impl Replay {
     /// At the beginning.
     pub fn new(code: &Code, limits: &Arc<GuestLimits>, info: RunInfo, input: Payload) -> Result<Self, Crash> {
         let info = Arc::new(info);
-        let last = Arc::new(AtomicI64::new(info.origin.at.as_micros()));
+        let last = Arc::new(AtomicU64::new(info.origin.at.as_micros()));
         let at = last.clone();
-        let time = Arc::new(move || Timestamp::from_micros(at.load(Ordering::Relaxed)));
+        let micros = move || i64::try_from(at.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let time = Arc::new(move || Timestamp::from_micros(micros()));
         let guest = Guest::new(code, limits.clone(), CancellationToken::new(), info.clone(), time)?;
         Ok(Self { guest, info, input, progress: Progress::Yielded, last })
     }

@@ -101,7 +101,7 @@ impl TrialBench<'_> {
         let old = self.programs.get(namespace, &info.component, info.version).await?;
         let new = self.programs.get(namespace, &info.component, version).await?;
         let mut from = Standpoint { version: info.version, origin: info.origin, next_seq: info.origin.seq };
-        if !new.manifest.workflows.iter().any(|workflow| workflow.name == *info.workflow) {
+        if !new.manifest.workflows.iter().any(|workflow| workflow.name == info.workflow) {
             let message = format!("version {version} has no workflow `{}`", info.workflow);
             return Ok(Some(Trial { from, misfit: Some(Misfit { message, divergence: None }) }));
         }
