@@ -49,7 +49,7 @@ async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
     for _ in 0..3 {
         hosts.push(HostProcess::serve(&database, &OPTIONS).await);
     }
-    let api = &hosts[0].api;
+    let api = &hosts[0].api.clone();
     api.deploy(guest_bytes("probe"), "").await.expect("deployed");
     put(api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
         .await
