@@ -120,7 +120,9 @@ async fn a_tick_whose_commit_is_not_answered_is_not_started_twice() {
     let proxy = Proxy::open(&database).await;
     let host = HostProcess::serve(&proxy.database, &[]).await;
     host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    put(&host.api, "s", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY }, "input": 1 })).await.expect("made");
+    put(&host.api, "s", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY }, "input": 1, "overlap": "allow" }))
+        .await
+        .expect("made");
     proxy.at_commit(1, Moment::After, || {});
     last_dealt_with(&database, "s", 1).await;
     eventually("it is cut off", async || proxy.is_done().then_some(())).await;

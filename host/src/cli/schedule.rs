@@ -192,7 +192,8 @@ impl Range {
         if client.json {
             output::json(&filled)?;
         } else {
-            output::line(format!("{} ticks, {} of which had no run and have one now", filled.ticks, filled.started));
+            let Backfilled { ticks, started } = filled;
+            output::line(format!("started {started}; ticks in the range: {ticks}"));
         }
         Ok(Done::Well)
     }
