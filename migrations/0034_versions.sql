@@ -46,16 +46,16 @@ $$;
 -- One version, and nothing else of it changes until the end of the transaction.
 CREATE FUNCTION lock_version(p_namespace text, p_component text, p_version integer) RETURNS versions LANGUAGE plpgsql AS $$
 DECLARE
-    found versions;
+    known versions;
 BEGIN
     -- One change of versions at a time in a namespace, as in deploy.
     PERFORM FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
-    SELECT v.* INTO found FROM versions v
+    SELECT v.* INTO known FROM versions v
     WHERE v.namespace = p_namespace AND v.component = p_component AND v.version = p_version FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the component % has no version %', p_component, p_version USING ERRCODE = 'WL012';
     END IF;
-    RETURN found;
+    RETURN known;
 END $$;
 
 -- New runs take this version from now on; with p_pin, whatever is deployed later. p_workflows are those that it has.

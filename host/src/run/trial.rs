@@ -56,6 +56,9 @@ pub struct TrialBench<'a> {
     pub tenant: &'a Tenant,
 }
 
+/// Bytes of one part of a history.
+const CHUNK_BYTES: u32 = 8 << 20;
+
 /// Both at the same place of the history.
 struct Pair {
     /// The version that the run is on, as long as it takes its own history: a run that is quarantined may not.
@@ -114,8 +117,9 @@ impl TrialBench<'_> {
             Err(crash) => return Ok(Some(Trial { from, misfit: Some(crashed(crash)?) })),
         };
         loop {
-            let events = self.store.history(namespace, run_id, from.next_seq, HISTORY_CHUNK).await?;
-            let is_complete = events.len() < HISTORY_CHUNK as usize;
+            let (events, next) =
+                self.store.history_page(namespace, run_id, from.next_seq, HISTORY_CHUNK, CHUNK_BYTES).await?;
+            let is_complete = next.is_none();
             from.next_seq = events.last().map_or(from.next_seq, |event| event.seq + 1);
             let delivered = move || {
                 let delivered = pair.deliver(events, is_complete);

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{
-    Host, adopt, archive, cancel_released, claim, count_storage, fire_schedules, fire_timers, heartbeat, note_key_use, pass_on,
-    reap, release_paused, try_suspects, vacuum,
+    Host, adopt, archive, cancel_released, claim, count_storage, fire_schedules, fire_timers, heartbeat, note_key_use,
+    pass_on, reap, release_paused, try_suspects, vacuum,
 };
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
