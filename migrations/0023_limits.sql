@@ -8,7 +8,7 @@ COMMENT ON COLUMN namespaces.seal_payloads IS 'Whether payloads that are kept fr
 
 ALTER TABLE namespaces ADD COLUMN archive_after interval, ADD COLUMN keep_runs bigint, ADD COLUMN delete_after interval,
     ADD COLUMN keep_keys interval NOT NULL DEFAULT '24 hours', ADD COLUMN export_archive boolean NOT NULL DEFAULT false;
-COMMENT ON COLUMN namespaces.archive_after IS 'How long after its end a run goes to the archive: see 0031. None: not for its age.';
+COMMENT ON COLUMN namespaces.archive_after IS 'How long after its end a run goes to the archive: see 0029. None: not for its age.';
 COMMENT ON COLUMN namespaces.keep_runs IS 'How many runs stay where they are: those that have ended and are older than the newest so many go to the archive.';
 COMMENT ON COLUMN namespaces.delete_after IS 'How long after its end an archived run is deleted. None: never.';
 COMMENT ON COLUMN namespaces.keep_keys IS 'How long an idempotency key holds at least: for so long after its start a run that has one is not archived.';

@@ -64,7 +64,7 @@ pub(super) async fn change(database: &Database, run: &str, version: u32) {
 }
 
 /// A host that keeps no guest in memory, and `count` runs that wait for their signal.
-pub(super) async fn waiting(count: usize) -> (Database, Api, Vec<String>) {
+async fn waiting(count: usize) -> (Database, Api, Vec<String>) {
     let database = Database::new().await;
     let of_host = database.clone();
     let server = on_own_threads(move || async move {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_host::model::RunState;
 
-use super::divergence::{HISTORY, MUTANTS, SAME, SCRIPT, change, waiting, with};
+use super::divergence::{HISTORY, MUTANTS, SAME, SCRIPT, change, with};
 use crate::harness::api::{Api, document};
 use crate::harness::database::Database;
 use crate::harness::host::{HostProcess, windlass};
@@ -25,12 +25,31 @@ async fn deploy(api: &Api, script: &str) -> u32 {
     api.deploy(with(script), "127.0.0.1:*").await.expect("deployed").version
 }
 
+/// A host that keeps guests in memory, and `count` runs that wait for their signal. It is a process of its own: each host reserves
+/// a part of the addresses that a process has.
+async fn waiting(count: usize) -> (Database, HostProcess, Vec<String>) {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &["--park-after", "1ms"]).await;
+    deploy(&host.api, SCRIPT).await;
+    let mut runs = Vec::new();
+    for _ in 0..count {
+        runs.push(host.api.start("script", Value::Null).await);
+    }
+    for run in &runs {
+        host.api.signal(run, "7", json!(1)).await;
+        host.api.wait_for_events(run, HISTORY).await;
+        host.api.wait_for_state(run, RunState::Waiting).await;
+    }
+    (database, host, runs)
+}
+
 #[tokio::test]
 async fn a_run_stays_on_its_version_if_it_would_not_survive_another_and_is_told_where_it_would_differ() {
-    let (_database, api, runs) = waiting(MUTANTS.len()).await;
+    let (_database, host, runs) = waiting(MUTANTS.len()).await;
+    let api = &host.api;
     for (run, (what, script, call)) in runs.iter().zip(MUTANTS) {
-        let version = deploy(&api, script).await;
-        let migrated = migrate(&api, run, version, false).await;
+        let version = deploy(api, script).await;
+        let migrated = migrate(api, run, version, false).await;
         assert_eq!(
             (&migrated["survives"], &migrated["migrated"]),
             (&json!(false), &json!(false)),
@@ -47,19 +66,20 @@ async fn a_run_stays_on_its_version_if_it_would_not_survive_another_and_is_told_
 
 #[tokio::test]
 async fn a_run_that_would_survive_another_version_is_moved_to_it_and_goes_on_with_its_code() {
-    let (_database, api, runs) = waiting(SAME.len()).await;
+    let (_database, host, runs) = waiting(SAME.len()).await;
+    let api = &host.api;
     for (run, (script, later)) in runs.iter().zip(SAME.into_iter().zip([0, 1, 3])) {
-        let version = deploy(&api, &format!("{script};s7")).await;
-        let dry = migrate(&api, run, version, true).await;
+        let version = deploy(api, &format!("{script};s7")).await;
+        let dry = migrate(api, run, version, true).await;
         assert_eq!((&dry["survives"], &dry["migrated"]), (&json!(true), &json!(false)), "{script}: {dry}");
         assert_eq!(api.run(run).await.version, 1, "{script}: only asked");
-        let migrated = migrate(&api, run, version, false).await;
+        let migrated = migrate(api, run, version, false).await;
         assert_eq!(
             (&migrated["migrated"], &migrated["events"]),
             (&json!(true), &json!(HISTORY)),
             "{script}: {migrated}"
         );
-        assert_eq!(migrate(&api, run, version, false).await["migrated"], false, "it is there already");
+        assert_eq!(migrate(api, run, version, false).await["migrated"], false, "it is there already");
         api.signal(run, "0", json!(1)).await;
         assert_eq!(api.result(run).await, "done", "{script}");
         // The signal, and what only the new version does after it.
@@ -67,43 +87,33 @@ async fn a_run_that_would_survive_another_version_is_moved_to_it_and_goes_on_wit
     }
 }
 
-/// A host that keeps guests in memory, with one that waits.
-async fn resident() -> (Database, HostProcess, String) {
-    let database = Database::new().await;
-    let host = HostProcess::serve(&database, &["--park-after", "1ms"]).await;
-    deploy(&host.api, SCRIPT).await;
-    let run = host.api.start("script", Value::Null).await;
-    host.api.signal(&run, "7", json!(1)).await;
-    host.api.wait_for_events(&run, HISTORY).await;
-    host.api.wait_for_state(&run, RunState::Waiting).await;
-    (database, host, run)
-}
-
 #[tokio::test]
 async fn a_guest_that_stayed_in_memory_is_not_used_for_another_version() {
-    let (_database, host, run) = resident().await;
+    let (_database, host, runs) = waiting(1).await;
+    let run = &runs[0];
     let version = deploy(&host.api, &format!("{SCRIPT};s7s7s7")).await;
-    assert_eq!(migrate(&host.api, &run, version, false).await["migrated"], true);
-    host.api.signal(&run, "0", json!(1)).await;
-    assert_eq!(host.api.result(&run).await, "done");
-    assert_eq!(host.api.run(&run).await.events, HISTORY + 4);
+    assert_eq!(migrate(&host.api, run, version, false).await["migrated"], true);
+    host.api.signal(run, "0", json!(1)).await;
+    assert_eq!(host.api.result(run).await, "done");
+    assert_eq!(host.api.run(run).await.events, HISTORY + 4);
 }
 
 #[tokio::test]
 async fn a_run_that_a_bad_version_has_quarantined_goes_on_with_a_good_one() {
-    let (database, host, run) = resident().await;
+    let (database, host, runs) = waiting(1).await;
+    let run = &runs[0];
     let bad = deploy(&host.api, MUTANTS[0].1).await;
-    change(&database, &run, bad).await;
-    host.api.signal(&run, "0", json!(1)).await;
-    assert_eq!(document(&host.api.end(&run).await)["code"], "divergence");
+    change(&database, run, bad).await;
+    host.api.signal(run, "0", json!(1)).await;
+    assert_eq!(document(&host.api.end(run).await)["code"], "divergence");
     assert_eq!(
-        migrate(&host.api, &run, 1, false).await["migrated"],
+        migrate(&host.api, run, 1, false).await["migrated"],
         true,
         "also where the version it is on does not take it"
     );
     let (status, body) = ask(&host.api, Method::POST, &format!("/runs/{run}/retry"), json!({})).await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(host.api.result(&run).await, "done");
+    assert_eq!(host.api.result(run).await, "done");
 }
 
 /// Version, whether new runs take it, whether it is pinned, whether it is deprecated, and how many runs need it.
@@ -119,14 +129,15 @@ fn listed(versions: &Value) -> Vec<(u64, bool, bool, bool, u64)> {
 
 #[tokio::test]
 async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_run_needs_it() {
-    let (database, api, _runs) = waiting(2).await;
+    let (database, host, _runs) = waiting(2).await;
+    let api = &host.api;
     let post = async |path: &str, body: Value| {
-        ask(&api, Method::POST, &format!("/components/script/versions/{path}"), body).await
+        ask(api, Method::POST, &format!("/components/script/versions/{path}"), body).await
     };
     let delete = async |version: u32| {
-        ask(&api, Method::DELETE, &format!("/components/script/versions/{version}"), json!({})).await
+        ask(api, Method::DELETE, &format!("/components/script/versions/{version}"), json!({})).await
     };
-    assert_eq!(deploy(&api, "s1").await, 2);
+    assert_eq!(deploy(api, "s1").await, 2);
     assert_eq!(
         listed(&api.get("/components/script/versions").await),
         [(2, true, false, false, 0), (1, false, false, false, 2)]
@@ -134,7 +145,7 @@ async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_ru
     // Back to the first, and to stay there.
     let (_, versions) = post("1/use", json!({ "pin": true })).await;
     assert_eq!(listed(&versions), [(2, false, false, false, 0), (1, true, true, false, 2)]);
-    assert_eq!(deploy(&api, "s2").await, 3);
+    assert_eq!(deploy(api, "s2").await, 3);
     assert_eq!(api.start_with(json!({ "workflow": "script", "input": null })).await.version, 1);
     let (_, versions) = post("3/use", json!({})).await;
     assert_eq!(listed(&versions)[0], (3, true, false, false, 0));
@@ -165,7 +176,8 @@ async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_ru
 
 #[tokio::test]
 async fn the_command_line_says_of_all_runs_which_would_survive_and_moves_those_that_do() {
-    let (_database, host, run) = resident().await;
+    let (_database, host, runs) = waiting(1).await;
+    let run = &runs[0];
     let folder = tempfolder();
     let file = |name: &str, script: &str| {
         let path = folder.join(name);
@@ -173,7 +185,7 @@ async fn the_command_line_says_of_all_runs_which_would_survive_and_moves_those_t
         path.display().to_string()
     };
     let (good, bad) = (file("good.wasm", SAME[1]), file("bad.wasm", MUTANTS[8].1));
-    let one = windlass(&host.server, &["replay", &run, "--against", &good]).await;
+    let one = windlass(&host.server, &["replay", run, "--against", &good]).await;
     assert_eq!((one.code, one.stdout.trim()), (Some(0), "8 events, waiting"), "{}", one.stderr);
     let all = windlass(&host.server, &["replay", "--all", "--against", &bad]).await;
     assert_eq!(all.code, Some(1), "{}", all.stderr);
@@ -182,7 +194,7 @@ async fn the_command_line_says_of_all_runs_which_would_survive_and_moves_those_t
     let version = deploy(&host.api, SAME[1]).await.to_string();
     let dry = windlass(&host.server, &["migrate", "--all", "script", "--to", &version, "--dry-run"]).await;
     assert!(dry.stdout.contains("1 survive, 0 of them were moved; 0 stay"), "{} {}", dry.stdout, dry.stderr);
-    let moved = windlass(&host.server, &["migrate", &run, "--to", &version]).await;
+    let moved = windlass(&host.server, &["migrate", run, "--to", &version]).await;
     assert_eq!(moved.code, Some(0), "{}", moved.stderr);
     assert!(moved.stdout.contains("moved from version 1 to 2 (8 events)"), "{}", moved.stdout);
     let listed = windlass(&host.server, &["versions", "list", "script"]).await;

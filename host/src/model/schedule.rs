@@ -36,6 +36,7 @@ pub struct Schedule {
 /// When a schedule ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "SpecText", into = "SpecText")]
+#[expect(clippy::large_enum_variant, reason = "a host has few of them in its hands at a time")]
 pub enum ScheduleSpec {
     /// When clocks show this.
     Cron(Cron),

@@ -1,5 +1,5 @@
 //! The lines of the archive: all that is known of a run that has ended, as JSON, in the database and in the files that it is exported
-//! to. `archive_lines` of `migrations/0031_retention.sql` writes them.
+//! to. `archive_lines` of `migrations/0029_retention.sql` writes them.
 
 use std::io::BufRead;
 

@@ -263,7 +263,6 @@ impl TryFrom<ClaimedRow> for Claimed {
 }
 
 /// As the database says how long something is; below zero, nothing.
-#[expect(clippy::needless_pass_by_value, reason = "it is what is mapped over")]
 pub(super) fn duration(interval: PgInterval) -> Duration {
     let days = i64::from(interval.days) + 30 * i64::from(interval.months);
     let micros = interval.microseconds.saturating_add(days.saturating_mul(86_400_000_000));

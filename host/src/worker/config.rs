@@ -43,6 +43,13 @@ pub struct ArchiveConfig {
     pub store: Option<ArchiveStore>,
 }
 
+impl ArchiveConfig {
+    /// Whether this host can export.
+    pub fn can_export(&self) -> bool {
+        self.store.is_some()
+    }
+}
+
 impl Default for ArchiveConfig {
     fn default() -> Self {
         Self { every: Duration::from_secs(60), store: None }

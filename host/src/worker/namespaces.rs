@@ -40,7 +40,7 @@ impl Host {
         who: &Who,
     ) -> Result<bool, NamespaceError> {
         retention.check()?;
-        if retention.export_archive == Some(true) && self.config.archive.store.is_none() {
+        if retention.export_archive == Some(true) && !self.config.archive.can_export() {
             return Err(NamespaceError::NoArchiveStore);
         }
         if seal_payloads == Some(true) {
