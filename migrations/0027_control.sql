@@ -64,7 +64,13 @@ BEGIN
     END IF;
     UPDATE runs r SET paused_at = NULL WHERE r.shard = run.shard AND r.run_id = p_run_id;
     DELETE FROM inbox i WHERE i.shard = run.shard AND i.run_id = p_run_id AND i.kind = 5;
-    PERFORM release_paused(p_namespace, 1, p_run_id);
+    IF NOT is_paused(p_namespace, run.workflow) THEN
+        WITH gone AS (
+            DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id
+            RETURNING p.shard, p.namespace, p.run_id, p.strikes
+        )
+        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+    END IF;
     PERFORM audit(p_namespace, p_who, 'run.resume', p_run_id::text, '{}');
 END $$;
 
@@ -110,16 +116,15 @@ BEGIN
     PERFORM audit_pause('resume', p_namespace, p_workflow, p_who);
 END $$;
 
--- Paused runs that no longer are become ready: of this namespace or of all, at most p_limit; or one run. Returns how many. Hosts
+-- Paused runs that no longer are become ready: of this namespace or of all, at most p_limit. Returns how many. Hosts
 -- call it now and then, for those that somebody has resumed who died over it.
-CREATE FUNCTION release_paused(p_namespace text, p_limit integer, p_run_id uuid = NULL) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION release_paused(p_namespace text, p_limit integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     released integer;
 BEGIN
     WITH free AS MATERIALIZED (
         SELECT p.shard, p.run_id FROM paused p JOIN runs r ON r.shard = p.shard AND r.run_id = p.run_id
         WHERE (p_namespace IS NULL OR p.namespace = p_namespace) AND NOT is_paused(r)
-          AND (p_run_id IS NULL OR (p.shard = shard_of(p_run_id) AND p.run_id = p_run_id))
         LIMIT p_limit FOR UPDATE OF p SKIP LOCKED
     ), gone AS (
         DELETE FROM paused p USING free f WHERE p.shard = f.shard AND p.run_id = f.run_id
