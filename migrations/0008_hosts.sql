@@ -1,10 +1,12 @@
--- Who is at what. Every live run has exactly one row in exactly one of three small tables, and whoever deletes that row
+-- Who is at what. Every live run has exactly one row in exactly one of four small tables, and whoever deletes that row
 -- decides where it goes next:
 --
 --     start ─→ ready ──claim──→ owned ──park──→ parked
 --                ↑                │               │
 --                ├──────reap──────┤               │
---                └──────────signal, timer─────────┘
+--                ├──────────signal, timer─────────┘
+--                │
+--                └──resume── paused ←──pause── from any of them: see 0027
 --
 -- They change all the time: rows are added and deleted, hosts vacuum them.
 
@@ -65,3 +67,36 @@ COMMENT ON COLUMN parked.wake_at IS 'The earliest of its timers, retries and dea
 COMMENT ON COLUMN parked.signals IS 'Names of the signals that wake it.';
 COMMENT ON COLUMN parked.updates IS 'Names of the updates that wake it.';
 COMMENT ON COLUMN parked.open_calls IS 'For people: what it waits for, as JSON; the first 100 calls.';
+
+CREATE TABLE paused (
+    shard      smallint    NOT NULL,
+    run_id     uuid        NOT NULL,
+    namespace  text        NOT NULL,
+    strikes    smallint    NOT NULL,
+    open_calls bytea       NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, run_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX paused_by_namespace ON paused (namespace);
+COMMENT ON TABLE paused IS 'Runs that nobody goes on with until they are resumed, whatever comes for them.';
+COMMENT ON COLUMN paused.open_calls IS 'As in parked; empty where it is not known.';
+
+CREATE TABLE pauses (
+    namespace text        NOT NULL,
+    workflow  text        NOT NULL,
+    paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (namespace, workflow)
+);
+COMMENT ON TABLE pauses IS 'Workflows of which no run goes on: see 0027.';
+COMMENT ON COLUMN pauses.workflow IS 'The workflow, or nothing for all of the namespace.';
+
+-- Whether a workflow is paused, by itself or with its namespace; whether a run is, by itself or with others.
+CREATE FUNCTION is_paused(p_namespace text, p_workflow text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pauses p WHERE p.namespace = p_namespace AND p.workflow IN ('', p_workflow));
+END $$;
+
+CREATE FUNCTION is_paused(r runs) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN r.paused_at IS NOT NULL OR is_paused(r.namespace, r.workflow);
+END $$;

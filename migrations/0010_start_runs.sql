@@ -56,7 +56,8 @@ END $$;
 -- It then says which version it took, and what the run came to (p_states, p_results,
 -- p_closed_ats, p_codes: null if it goes on).
 
--- Those that cannot be accepted as they are: the workflow has another version by now, or the id belongs to a run already.
+-- Those that cannot be accepted as they are: the workflow has another version by now or is paused, or the id belongs to a run
+-- already.
 -- One that is there with the same seed is the same, from a commit whose answer was lost.
 CREATE FUNCTION refused_runs(
     p_runs uuid[], p_namespaces text[], p_workflows text[], p_components text[], p_versions integer[], p_seeds bytea[]
@@ -67,7 +68,9 @@ CREATE FUNCTION refused_runs(
     LEFT JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id
     LEFT JOIN workflows w ON w.namespace = u.namespace AND w.workflow = u.workflow
     WHERE CASE WHEN r.run_id IS NOT NULL THEN r.seed <> u.seed
-               ELSE (w.component, w.version) IS DISTINCT FROM (u.component, u.version) END;
+               ELSE (w.component, w.version) IS DISTINCT FROM (u.component, u.version)
+                    OR EXISTS (SELECT FROM pauses p WHERE p.namespace = u.namespace AND p.workflow IN ('', u.workflow))
+               END;
 $$;
 
 -- Write them. The host owns those that go on.

@@ -111,10 +111,11 @@ BEGIN
     WHERE o.host_id = p_host AND o.claimed_at < clock_timestamp() - p_age AND o.run_id <> ALL (p_known);
 END $$;
 
--- What a host finds when it takes these runs up: the number of the next event, and whether there is anything in the inbox or
--- among the attempts. Asked after the claim was committed: a letter that comes later finds the host at the run.
+-- What a host finds when it takes these runs up: the number of the next event, whether there is anything in the inbox or
+-- among the attempts, and whether the run is paused. Asked after the claim was committed: a letter that comes later finds the
+-- host at the run.
 CREATE FUNCTION standing(p_run_ids uuid[])
-RETURNS TABLE (run_id uuid, next_seq integer, has_letters boolean, has_attempts boolean) LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE (run_id uuid, next_seq integer, has_letters boolean, has_attempts boolean, is_paused boolean) LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -122,6 +123,7 @@ BEGIN
            (SELECT e.seq + 1 FROM events e WHERE e.shard = shard_of(u.run_id) AND e.run_id = u.run_id
             ORDER BY e.seq DESC LIMIT 1),
            EXISTS (SELECT 1 FROM inbox i WHERE i.shard = shard_of(u.run_id) AND i.run_id = u.run_id),
-           EXISTS (SELECT 1 FROM attempts a WHERE a.shard = shard_of(u.run_id) AND a.run_id = u.run_id)
+           EXISTS (SELECT 1 FROM attempts a WHERE a.shard = shard_of(u.run_id) AND a.run_id = u.run_id),
+           (SELECT is_paused(r) FROM runs r WHERE r.shard = shard_of(u.run_id) AND r.run_id = u.run_id)
     FROM unnest(p_run_ids) AS u (run_id);
 END $$;

@@ -10,7 +10,7 @@ BEGIN
 END $$;
 
 -- The end of runs, and what it means to others. The caller holds the locks of these runs and of their parents, and has taken
--- them out of ready, owned and parked.
+-- them out of ready, owned, parked and paused.
 --
 -- p_codes: those of failures and reports, whose documents may be sealed. Returns the parents that have been told: see put_letters.
 CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[], p_ats timestamptz[], p_codes text[] = NULL)
@@ -72,6 +72,7 @@ BEGIN
     END IF;
     DELETE FROM ready r WHERE r.shard = run.shard AND r.run_id = p_run_id;
     DELETE FROM parked p WHERE p.shard = run.shard AND p.run_id = p_run_id;
+    DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id;
     DELETE FROM owned o WHERE o.shard = run.shard AND o.run_id = p_run_id RETURNING o.host_id INTO owner;
     PERFORM close_runs(ARRAY [p_run_id], ARRAY [2::smallint], ARRAY [p_failure], ARRAY [clock_timestamp()], ARRAY [p_code]);
 END $$;

@@ -1,4 +1,4 @@
--- Keep an upload as the next version of its component; new runs of its workflows take it. Deploying the bytes that are
+-- Keep an upload as the next version of its component; new runs of its workflows take it, unless they are pinned to another. Deploying the bytes that are
 -- the newest version already changes nothing but the grants, which are added to those that were given before.
 CREATE FUNCTION deploy(
     p_namespace text, p_component text, p_digest bytea, p_bytes bytea, p_manifest bytea, p_workflows text[],
@@ -7,18 +7,11 @@ CREATE FUNCTION deploy(
 #variable_conflict use_variable
 DECLARE
     newest versions;
-    taken record;
 BEGIN
     -- One deployment at a time in a namespace.
     PERFORM 1 FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no namespace %', p_namespace USING ERRCODE = 'WL006';
-    END IF;
-    SELECT w.workflow, w.component INTO taken FROM workflows w
-    WHERE w.namespace = p_namespace AND w.workflow = ANY (p_workflows) AND w.component <> p_component LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the workflow % belongs to the component %', taken.workflow, taken.component
-            USING ERRCODE = 'WL007';
     END IF;
     INSERT INTO grants (namespace, component, http_grant) SELECT p_namespace, p_component, unnest(p_grants)
     ON CONFLICT DO NOTHING;
@@ -30,8 +23,28 @@ BEGIN
         INSERT INTO components (namespace, digest, bytes) VALUES (p_namespace, p_digest, p_bytes) ON CONFLICT DO NOTHING;
         INSERT INTO versions (namespace, component, version, digest, manifest)
         VALUES (p_namespace, p_component, version, p_digest, p_manifest);
-        DELETE FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component;
-        INSERT INTO workflows (namespace, workflow, component, version)
-        SELECT p_namespace, unnest(p_workflows), p_component, version;
+        IF NOT EXISTS (SELECT FROM pins p WHERE p.namespace = p_namespace AND p.component = p_component) THEN
+            PERFORM take_workflows(p_namespace, p_component, version, p_workflows);
+        END IF;
     END IF;
+END $$;
+
+-- New runs of the workflows of a component take this version, and these are its workflows. The caller has locked the namespace.
+CREATE FUNCTION take_workflows(p_namespace text, p_component text, p_version integer, p_workflows text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    taken record;
+BEGIN
+    SELECT w.workflow, w.component INTO taken FROM workflows w
+    WHERE w.namespace = p_namespace AND w.workflow = ANY (p_workflows) AND w.component <> p_component LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the workflow % belongs to the component %', taken.workflow, taken.component
+            USING ERRCODE = 'WL007';
+    END IF;
+    UPDATE versions v SET replaced_at = clock_timestamp()
+    FROM (SELECT DISTINCT w.version FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component) w
+    WHERE v.namespace = p_namespace AND v.component = p_component AND v.version = w.version AND v.version <> p_version;
+    DELETE FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component;
+    INSERT INTO workflows (namespace, workflow, component, version)
+    SELECT p_namespace, unnest(p_workflows), p_component, p_version;
 END $$;

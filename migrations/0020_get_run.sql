@@ -1,8 +1,11 @@
 -- What people and programs read about runs.
 
--- Where a run stands: 0 ready, 1 running, 2 waiting, 3 completed, 4 failed, 5 cancelled, 6 quarantined.
-CREATE FUNCTION run_state(p_state smallint, p_owned boolean, p_parked boolean) RETURNS smallint LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN p_state > 0 THEN p_state + 2 WHEN p_owned THEN 1 WHEN p_parked THEN 2 ELSE 0 END::smallint;
+-- Where a run stands: 0 ready, 1 running, 2 waiting, 3 completed, 4 failed, 5 cancelled, 6 quarantined, 7 paused. One that is
+-- ready or waits is paused from the moment that its workflow is, whoever finds it so.
+CREATE FUNCTION run_state(r runs, p_owned boolean, p_parked boolean) RETURNS smallint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN CASE WHEN r.state > 0 THEN r.state + 2 WHEN p_owned THEN 1 WHEN is_paused(r) THEN 7 WHEN p_parked THEN 2 ELSE 0 END;
+END $$;
 
 CREATE TYPE run_summary AS (
     run_id uuid, namespace text, workflow text, component text, version integer, state smallint, durability smallint,
@@ -13,13 +16,14 @@ CREATE TYPE run_summary AS (
 
 CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summary LANGUAGE sql STABLE AS $$
     SELECT r.run_id, r.namespace, r.workflow, r.component, r.version,
-           run_state(r.state, o.run_id IS NOT NULL, p.run_id IS NOT NULL), r.durability, r.idempotency_key, r.input,
+           run_state(r, o.run_id IS NOT NULL, p.run_id IS NOT NULL), r.durability, r.idempotency_key, r.input,
            r.result, r.started_at, r.cancelled_at, r.closed_at,
            coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = r.shard AND e.run_id = r.run_id
                      ORDER BY e.seq DESC LIMIT 1), 0),
-           p.wake_at, p.open_calls, r.deadline_at, r.parent_run_id, r.generation, r.tags
+           p.wake_at, coalesce(p.open_calls, h.open_calls), r.deadline_at, r.parent_run_id, r.generation, r.tags
     FROM runs r
     LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
     LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
+    LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace;
 $$;

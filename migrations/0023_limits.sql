@@ -6,6 +6,14 @@ COMMENT ON COLUMN namespaces.limits IS 'Limits that are its own, as a JSON objec
 ALTER TABLE namespaces ADD COLUMN seal_payloads boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN namespaces.seal_payloads IS 'Whether payloads that are kept from now on are sealed: see 0026.';
 
+ALTER TABLE namespaces ADD COLUMN archive_after interval, ADD COLUMN keep_runs bigint, ADD COLUMN delete_after interval,
+    ADD COLUMN keep_keys interval NOT NULL DEFAULT '24 hours', ADD COLUMN export_archive boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN namespaces.archive_after IS 'How long after its end a run goes to the archive: see 0029. None: not for its age.';
+COMMENT ON COLUMN namespaces.keep_runs IS 'How many runs stay where they are: those that have ended and are older than the newest so many go to the archive.';
+COMMENT ON COLUMN namespaces.delete_after IS 'How long after its end an archived run is deleted. None: never.';
+COMMENT ON COLUMN namespaces.keep_keys IS 'How long an idempotency key holds at least: for so long after its start a run that has one is not archived.';
+COMMENT ON COLUMN namespaces.export_archive IS 'Whether archived runs are written to the archive store before they are deleted.';
+
 CREATE TABLE storage (
     namespace text   NOT NULL,
     host_id   uuid   NOT NULL,
@@ -31,10 +39,13 @@ END $$;
 
 -- Up to p_limit namespaces after p_after, by name; or, with a name, that one. With the bytes that each keeps.
 CREATE FUNCTION get_namespaces(p_namespace text, p_after text, p_limit integer)
-RETURNS TABLE (namespace text, limits text, seal_payloads boolean, created_at timestamptz, bytes bigint)
-LANGUAGE sql STABLE AS $$
+RETURNS TABLE (
+    namespace text, limits text, seal_payloads boolean, created_at timestamptz, bytes bigint, archive_after interval,
+    keep_runs bigint, delete_after interval, keep_keys interval, export_archive boolean
+) LANGUAGE sql STABLE AS $$
     SELECT n.namespace, n.limits, n.seal_payloads, n.created_at,
-           coalesce((SELECT sum(s.bytes) FROM storage s WHERE s.namespace = n.namespace), 0)::bigint
+           coalesce((SELECT sum(s.bytes) FROM storage s WHERE s.namespace = n.namespace), 0)::bigint, n.archive_after,
+           n.keep_runs, n.delete_after, n.keep_keys, n.export_archive
     FROM namespaces n
     WHERE (p_namespace IS NULL OR n.namespace = p_namespace) AND n.namespace > p_after
     ORDER BY n.namespace LIMIT p_limit;
@@ -100,6 +111,11 @@ BEGIN
         UNION ALL
         SELECT sum(100 + octet_length(u.payload) + coalesce(octet_length(u.answer), 0))
         FROM runs r JOIN updates u ON u.shard = r.shard AND u.run_id = r.run_id WHERE r.namespace = p_namespace
+        UNION ALL
+        SELECT sum(100 + octet_length(s.input)) FROM schedules s WHERE s.namespace = p_namespace
+        UNION ALL
+        -- What is archived is compressed, and counts as it is.
+        SELECT sum(100 + pg_column_size(a.lines)) FROM archived_runs a WHERE a.namespace = p_namespace
     ) q;
     INSERT INTO storage AS s (namespace, host_id, bytes)
     VALUES (p_namespace, '00000000-0000-0000-0000-000000000000', total)

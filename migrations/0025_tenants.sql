@@ -36,8 +36,9 @@ BEGIN
         -- A session that has not said for which namespace it asks is refused.
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
-            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'audit_log',
-            'audit_heads', 'api_keys', 'data_keys', 'secrets', 'run_tags'
+            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
+            'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
+            'archived_runs', 'run_tags'
         ]) AS t (name)
         UNION ALL
         -- Of a run of that namespace: the policy of runs looks. Written out, as a function would be called for each row.
@@ -61,15 +62,21 @@ BEGIN
         -- Whoever locks a row needs to be allowed to change something in it: here, when it was made.
         'SELECT, UPDATE (created_at) ON namespaces, data_keys',
         'INSERT ON data_keys',
-        'SELECT, INSERT ON components, versions, signal_ids, updates, audit_log',
+        'SELECT, INSERT, DELETE, UPDATE (deprecated_at, replaced_at) ON versions',
+        'SELECT, INSERT, DELETE ON components, pins',
+        'SELECT, INSERT ON signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, state, result, failure_code, closed_at) ON runs',
+        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, closed_at) ON runs',
         'SELECT, DELETE ON owned, parked',
+        'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
+        'SELECT, INSERT, DELETE ON pauses',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published, run_tags',
+        'SELECT ON events, attempts, logs, published, archived_runs, run_tags',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
-        'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets'
+        'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',
+        'SELECT, INSERT, DELETE, UPDATE ON schedules',
+        'SELECT, INSERT, DELETE ON schedule_ticks'
     ] LOOP
         EXECUTE format('GRANT %s TO %I', permission, role);
     END LOOP;

@@ -32,6 +32,9 @@ const STEPS: u32 = 5;
 /// Of its fair share.
 const KEPT_MIN: f64 = 0.8;
 
+/// How long what an attack has left is waited for.
+const LEFT_MAX: Duration = Duration::from_secs(120);
+
 /// In an ordinary run of the tests; of each measurement.
 const SECONDS_DEFAULT: u64 = 4;
 
@@ -45,7 +48,8 @@ const ATTACKS: [(&str, &str, &str); 6] = [
     ("the same honest work, and much more of it", "steps", "100"),
 ];
 
-/// What is left to the honest one here is between 3 and 500 %, and nobody knows yet what it depends on: only where it is asked for.
+/// What was left to the honest one here was between 3 and 500 % while all waited in one queue. It has not been measured since that was
+/// mended: only where it is asked for.
 const NOT_HELD_YET: &str = "workflows that log 10,000 lines";
 
 #[tokio::main]
@@ -86,8 +90,19 @@ async fn main() -> ExitCode {
         println!("{name}: {:.0} % of the fair share", share * 100.0);
         is_fair &= share >= KEPT_MIN;
         attack.shutdown().await;
+        until_over(&database).await;
     }
     if is_fair { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What an attack has begun and not ended is not the next one's: each is measured by itself. If it takes for ever, the next one shows it.
+async fn until_over(database: &Database) {
+    let begun = Instant::now();
+    let left = "SELECT (SELECT count(*) FROM owned WHERE namespace LIKE 'hostile-%')
+                     + (SELECT count(*) FROM ready WHERE namespace LIKE 'hostile-%')";
+    while database.count(left).await > 0 && begun.elapsed() < LEFT_MAX {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 async fn hostile_namespaces(database: &Database, host: &HostProcess) -> Vec<Api> {

@@ -13,6 +13,7 @@ mod imports;
 mod namespaces;
 mod path;
 mod postgres;
+mod schedules;
 mod store;
 mod supply_chain;
 mod tidy;

@@ -49,6 +49,7 @@ impl Operation {
     fn path(&self, namespace: &str, run: &str, key: &str) -> String {
         let path = self.path.replace("{namespace}", namespace).replace("{run_id}", run).replace("{key_id}", key);
         let path = path.replace("{name}", "some-name").replace("{component}", "some-component");
+        let path = path.replace("{workflow}", "some-workflow").replace("{version}", "1");
         assert!(!path.contains('{'), "{path}: say what stands in the place");
         path
     }
@@ -74,7 +75,9 @@ impl Answer {
 
 async fn ask(tenants: &Tenants, method: &Method, path: &str, authorization: Option<&str>) -> Answer {
     let request = tenants.http.request(method.clone(), format!("{}{path}", tenants.server));
-    let request = request.header("Content-Type", "application/json").body("{}");
+    // What is asked for has to be said in one of them.
+    let body = if path.ends_with("/migrate") { r#"{"version":1}"# } else { "{}" };
+    let request = request.header("Content-Type", "application/json").body(body);
     let request = match authorization {
         Some(value) => request.header(AUTHORIZATION, value),
         None => request,

@@ -1,5 +1,6 @@
 //! What goes wrong, and what is promised nevertheless.
 
+mod archive;
 mod database_gone;
 mod families;
 mod kills;

@@ -8,14 +8,16 @@ use std::sync::LazyLock;
 
 use windlass_host::api::view::EventView;
 use windlass_host::api::{RecordedRun, RunCursor, StartRun, Wait};
-use windlass_host::model::{Event, Failure, HostPattern, Manifest, Name, Namespace, Payload, RunId, Timestamp};
+use windlass_host::model::{
+    Event, Failure, HostPattern, Manifest, Name, Namespace, Payload, RunId, ScheduleSpec, SpecText, Timestamp,
+};
 use windlass_host::sandbox::{CodeCache, Limits, inspect};
 
 /// Takes bytes, and panics if something is wrong.
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("cache", cache),
     ("cursor", cursor),
     ("failure", failure),
@@ -25,6 +27,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("manifest", manifest),
     ("names", names),
     ("payload", payload),
+    ("schedule", schedule),
     ("start", start),
     ("wait", wait),
 ];
@@ -130,6 +133,22 @@ pub fn payload(bytes: &[u8]) {
         assert_eq!(document, payload.as_str().trim_matches([' ', '\t', '\r', '\n']));
         // What others do with it.
         drop(serde_json::from_str::<serde_json::Value>(&document));
+    }
+}
+
+/// When a schedule ticks: a cron pattern, a line break and a time zone; or JSON.
+pub fn schedule(bytes: &[u8]) {
+    let text = text(bytes);
+    let (cron, time_zone) = text.split_once('\n').unwrap_or((text, "UTC"));
+    let plain = SpecText { cron: Some(cron.to_owned()), time_zone: Some(time_zone.to_owned()), ..SpecText::default() };
+    for spec in [ScheduleSpec::try_from(plain).ok(), serde_json::from_str(text).ok()].into_iter().flatten() {
+        let again = serde_json::to_string(&spec).expect("JSON");
+        assert_eq!(serde_json::from_str::<ScheduleSpec>(&again).expect("as before"), spec);
+        for after in [0, 1_774_747_799_000_001, 1_792_886_400_000_000, 253_402_300_799_999_999, i64::MAX] {
+            let after = Timestamp::from_micros(after);
+            let ticks: Vec<_> = std::iter::once(after).chain(spec.ticks_after(after).take(3)).collect();
+            assert!(ticks.windows(2).all(|two| two[0] < two[1]), "{spec}: {ticks:?}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod certificates;
 pub mod database;
+pub mod ended;
 pub mod guests;
 pub mod host;
 pub mod proxy;

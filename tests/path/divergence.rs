@@ -11,13 +11,13 @@ use crate::harness::guests::guest_bytes;
 use crate::harness::shared::{on_own_threads, serve};
 
 /// What the runs were started with. Their calls are numbered from 0; then each waits for the signal `0`.
-const SCRIPT: &str = "s1s2;t3;s4c5m6;g7;s8;g0";
+pub(super) const SCRIPT: &str = "s1s2;t3;s4c5m6;g7;s8;g0";
 
 /// Events of that.
-const HISTORY: u32 = 8;
+pub(super) const HISTORY: u32 = 8;
 
 /// Another program, and the first call of the history that it does not make, or makes otherwise.
-const MUTANTS: [(&str, &str, u32); 24] = [
+pub(super) const MUTANTS: [(&str, &str, u32); 24] = [
     ("reordered side by side", "s2s1;t3;s4c5m6;g7;s8;g0", 0),
     ("reordered one after the other", "s1s2;s4;t3c5m6;g7;s8;g0", 2),
     ("another step", "r1s2;t3;s4c5m6;g7;s8;g0", 0),
@@ -45,9 +45,9 @@ const MUTANTS: [(&str, &str, u32); 24] = [
 ];
 
 /// Programs that come to the same: a history is about what was asked, not about how the program is written.
-const SAME: [&str; 3] = [SCRIPT, "s1s2;t3;s4c5m6;g7;s8;g0;r9", "s1s2;t3;s4c5m6;g7;s8;t1g0;s8s8"];
+pub(super) const SAME: [&str; 3] = [SCRIPT, "s1s2;t3;s4c5m6;g7;s8;g0;r9", "s1s2;t3;s4c5m6;g7;s8;t1g0;s8s8"];
 
-fn with(script: &str) -> Vec<u8> {
+pub(super) fn with(script: &str) -> Vec<u8> {
     let mut bytes = guest_bytes("script");
     let place = bytes.windows(7).position(|window| window == b"script:").expect("its script");
     bytes[place + 7..place + 48].fill(b' ');
@@ -55,7 +55,7 @@ fn with(script: &str) -> Vec<u8> {
     bytes
 }
 
-async fn change(database: &Database, run: &str, version: u32) {
+pub(super) async fn change(database: &Database, run: &str, version: u32) {
     let change = format!(
         "WITH changed AS (UPDATE runs SET version = {version} WHERE run_id = '{run}' RETURNING 1)
                           SELECT count(*) FROM changed"

@@ -3,6 +3,7 @@
 mod holes;
 mod interleavings;
 mod pages;
+mod retention;
 mod seals;
 mod search;
 mod second_wall;

@@ -16,14 +16,20 @@ use crate::harness::guests::repository;
 const OF_HOSTS: [&str; 3] = ["_sqlx_migrations", "hosts", "storage"];
 
 /// Rows of the tenant `default` in the tables that a run with everything leaves empty.
-const THE_REST: [&str; 7] = [
+const THE_REST: [&str; 12] = [
     "INSERT INTO run_tags (namespace, tag, started_at, run_id, shard) VALUES ('default', 'a=b', now(), RUN, 0)",
     "INSERT INTO components (namespace, digest, bytes) VALUES ('default', sha256('x'), 'x')",
     "INSERT INTO ready (shard, run_id, namespace, strikes) VALUES (0, RUN, 'default', 0)",
     "INSERT INTO parked (shard, run_id, namespace, signals, updates, strikes, open_calls) \
      VALUES (shard_of(RUN), RUN, 'default', '{}', '{}', 0, '[]')",
+    "INSERT INTO paused (shard, run_id, namespace, strikes, open_calls) VALUES (shard_of(RUN), RUN, 'default', 0, '[]')",
+    "INSERT INTO pins (namespace, component, version) VALUES ('default', 'c', 1)",
+    "INSERT INTO pauses (namespace, workflow) VALUES ('default', 'another')",
     "INSERT INTO children (shard, run_id, call, child_id, abandon) VALUES (shard_of(RUN), RUN, 0, RUN, false)",
     "SELECT send_signal('default', RUN, 's', 'null', 'id', 10)",
+    "SELECT make_archive('infinity')",
+    "INSERT INTO archived_runs SELECT 'infinity', shard, run_id, 0, namespace, workflow, component, version, \
+     1, started_at, now(), NULL, true, '{}' FROM runs",
     "SELECT create_key('default', 'abcdefghij', sha256('x'), '{read}', 'x', NULL, 'dev', 10)",
 ];
 
@@ -55,7 +61,7 @@ async fn count(session: &mut PgConnection, from: &str) -> i64 {
 
 async fn tables(sql: &mut Sql, which: &str) -> BTreeSet<String> {
     let query = format!(
-        "SELECT c.relname::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND {which}"
+        "SELECT c.relname::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace AND {which}"
     );
     sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut sql.session).await.expect("tables").into_iter().collect()
 }
@@ -137,8 +143,13 @@ fn functions() -> Vec<(String, String)> {
 
 #[test]
 fn whatever_is_asked_for_at_the_api_is_asked_in_the_role_of_the_tenant() {
-    // It is the host that accepts a run, and that owns it from then on: what it writes is fenced by its lease.
-    let of_hosts = OF_NO_TENANT.iter().map(|(name, _)| *name).chain(["start_run"]).collect::<BTreeSet<_>>();
+    // It is the host that accepts a run, and that owns it from then on: what it writes is fenced by its lease. So it is with the runs
+    // of a schedule.
+    let of_hosts = OF_NO_TENANT
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["start_run", "trigger_schedule", "backfill_schedule"])
+        .collect::<BTreeSet<_>>();
     let functions = functions();
     for name in used().iter().filter(|name| !of_hosts.contains(name.as_str())) {
         let (_, body) = functions.iter().find(|(function, _)| function == name).expect(name);

@@ -1,19 +1,23 @@
 //! Every function of the store that the API uses takes the namespace and sees to it itself, whoever has looked before.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use uuid::Uuid;
 use windlass_host::model::{
-    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Payload, Reach, RunId, Scope,
-    SecretBinding, Tags, Who,
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Reach, RunId,
+    Schedule, ScheduleSpec, Scope, SecretBinding, Tags, Timestamp, Who, run_of_tick,
 };
-use windlass_host::store::{Deployment, Error, InboxMax, NewKey, NewRun, RunFilter, Started, Store, WrappedKey};
+use windlass_host::store::{
+    Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started, Store,
+    WrappedKey,
+};
 
 use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 21] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
@@ -25,11 +29,15 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
     ("reseal_secret", "of the operator's command line"),
     ("get_namespace", "the namespace itself is what is asked for"),
     ("put_namespace", "takes a key for all namespaces"),
+    ("put_retention", "takes a key for all namespaces"),
+    ("retention_stats", "takes a key for all namespaces"),
     ("recount_storage", "takes a key for all namespaces"),
     ("list_namespaces", "takes a key for all namespaces"),
     ("ping", "reads nothing"),
+    ("now", "reads nothing"),
     ("find_key", "who is asked for is the one who asks: the namespace follows from the key"),
     ("look_at", "of runs that this host has claimed; the API has no way to it"),
+    ("release_all_paused", "for all namespaces; the API has no way to it"),
     ("orphans", "of runs that this host owns; the API has no way to it"),
 ];
 
@@ -37,8 +45,9 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 17] = [
 pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
-    let run = ["namespaces", "program", "runner", "secrets", "upload"].map(|file| format!("run/{file}.rs"));
-    for file in run.into_iter().chain(["authenticate", "host", "namespaces"].map(|file| format!("worker/{file}.rs"))) {
+    let run = ["namespaces", "program", "runner", "secrets", "trial", "upload"].map(|file| format!("run/{file}.rs"));
+    let worker = ["authenticate", "control", "host", "namespaces", "schedules", "versions"];
+    for file in run.into_iter().chain(worker.map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
     let call = regex::Regex::new(r"store\s*\.\s*([a-z_]+)\(").expect("a pattern");
@@ -98,7 +107,19 @@ impl Walk {
         self.refused("request_cancel", store.request_cancel(&other, run, &Who::Dev).await);
         let failure = Failure::fatal("terminated", "by another");
         self.refused("terminate_run", store.terminate_run(&other, run, &failure, &Who::Dev).await);
+        let from = Standpoint { version: 1, origin: Origin::new(Timestamp::from_micros(0)), next_seq: 0 };
+        self.refused("migrate_run", store.migrate_run(&other, run, from, 2, &Who::Dev).await);
+        self.refused("pause_run", store.pause_run(&other, run, &Who::Dev).await);
+        self.refused("resume_run", store.resume_run(&other, run, &Who::Dev).await);
+        self.refused("retry_run", store.retry_run(&other, run, &Who::Dev).await);
         let workflow = Name::new("w").expect("a name");
+        let is_none = |result: Result<(), Error>| matches!(result, Err(Error::NoSuchWorkflow));
+        let paused = store.pause_workflow(&other, Some(&workflow), &Who::Dev).await.map(drop);
+        self.saw_nothing("pause_workflow", is_none(paused));
+        let resumed = store.resume_workflow(&other, Some(&workflow), &Who::Dev).await;
+        self.saw_nothing("resume_workflow", is_none(resumed));
+        self.saw_nothing("release_paused", store.release_paused(&other, 10).await.expect("asked") == 0);
+        self.saw_nothing("pauses", store.pauses(&other).await.expect("read").is_empty());
         let start = NewRun {
             run_id: RunId::new(),
             namespace: other,
@@ -120,6 +141,13 @@ impl Walk {
         self.saw_nothing("newest", store.newest(&other, &workflow).await.expect("read").is_none());
         self.saw_nothing("version", store.version(&other, &component, 1).await.expect("read").is_none());
         self.saw_nothing("grants", store.grants(&other, &component).await.expect("read").is_empty());
+        self.saw_nothing("list_versions", store.list_versions(&other, &component).await.expect("read").is_empty());
+        let is_none = |result: Result<(), Error>| matches!(result, Err(Error::NoSuchVersion(_)));
+        let used = store.use_version(&other, (&component, 1), &[], false, &Who::Dev).await;
+        self.saw_nothing("use_version", is_none(used));
+        let deprecated = store.deprecate_version(&other, (&component, 1), true, &Who::Dev).await;
+        self.saw_nothing("deprecate_version", is_none(deprecated));
+        self.saw_nothing("delete_version", is_none(store.delete_version(&other, (&component, 1), &Who::Dev).await));
         self.saw_nothing("newest_manifest", store.newest_manifest(&other, &component).await.expect("read").is_none());
         self.saw_nothing("list_secrets", store.list_secrets(&other).await.expect("read").is_empty());
         let granted = ["127.0.0.1:*".parse().expect("a grant")];
@@ -162,6 +190,38 @@ impl Walk {
         self.saw_nothing("keep_data_key", store.keep_data_key(&own).await.expect("kept").wrapped == b"own");
     }
 
+    /// There is a schedule `s` of `default`, and a workflow `w`.
+    async fn schedules(&mut self) {
+        let (store, other) = (self.store.clone(), self.other.clone());
+        let (name, who, tick) = (Name::new("s").expect("a name"), Who::Dev, Timestamp::from_micros(1));
+        let spec = ScheduleSpec::Every { every: Duration::from_secs(3_600), from: Timestamp::default() };
+        self.saw_nothing("get_schedule", store.get_schedule(&other, &name).await.expect("read").is_none());
+        self.saw_nothing("list_schedules", store.list_schedules(&other, "", 10).await.expect("read").is_empty());
+        self.saw_nothing("ticks", store.ticks(&other, &name, 10).await.expect("read").is_empty());
+        self.saw_nothing("delete_schedule", store.delete_schedule(&other, &name, &who).await.expect("asked").is_none());
+        self.saw_nothing("pause_schedule", !store.pause_schedule(&other, &name, &who).await.expect("asked"));
+        let resumed = store.resume_schedule((&other, &name), r#"{"every":"1h"}"#, Some((tick, tick)), &who).await;
+        self.saw_nothing("resume_schedule", !resumed.expect("asked"));
+        let run = run_of_tick(&other, &name, tick);
+        let triggered = store.trigger_schedule((&other, &name), tick, &run, &who).await.expect("asked");
+        self.saw_nothing("trigger_schedule", triggered == RunsOfTicks::NoSuchSchedule);
+        let filled =
+            store.backfill_schedule((&other, &name), r#"{"every":"1h"}"#, &[(tick, run)], &who).await.expect("asked");
+        self.saw_nothing("backfill_schedule", filled == RunsOfTicks::NoSuchSchedule);
+        let schedule = Schedule {
+            workflow: Name::new("w").expect("a name"),
+            input: Payload::null(),
+            durability: Durability::Output,
+            timeout: None,
+            spec,
+            overlap: Overlap::Skip,
+            jitter: Duration::ZERO,
+            catch_up: Duration::from_secs(60),
+        };
+        let put = store.put_schedule((&other, &name), &schedule, Some((tick, tick)), 10, &who).await.expect("asked");
+        self.saw_nothing("put_schedule", put == PutSchedule::NoSuchWorkflow);
+    }
+
     async fn keys(&mut self) {
         let (store, reach) = (self.store.clone(), Reach::One(self.other.clone()));
         let (key, new) = (ApiKey::new(), ApiKey::new());
@@ -171,7 +231,7 @@ impl Walk {
         self.saw_nothing("get_key", store.get_key(&reach, key.id()).await.expect("read").is_none());
         self.saw_nothing("list_keys", store.list_keys(&reach).await.expect("read").is_empty());
         self.saw_nothing("revoke_key", store.revoke_key(&reach, key.id(), &Who::Dev).await.expect("asked").is_none());
-        let rotated = store.rotate_key(&reach, key.id(), &new, std::time::Duration::ZERO, &Who::Dev).await;
+        let rotated = store.rotate_key(&reach, key.id(), &new, Duration::ZERO, &Who::Dev).await;
         self.saw_nothing("rotate_key", !rotated.expect("asked"));
         let known = store.find_key(key.id()).await.expect("read").expect("a key");
         assert_eq!(known.reach, owner);
@@ -199,6 +259,9 @@ pub(super) async fn run_with_everything(sql: &mut Sql) -> Uuid {
     sql.run(&format!("SELECT send_update('default', '{run}', 'add', '1', 'u', 10)")).await;
     sql.run("SELECT keep_data_key('default', '00000000-0000-0000-0000-000000000001', '0000000000000000', 'x')").await;
     sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x')").await;
+    sql.run("INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us) VALUES ('default', 's', 'w', '1', 0, '{\"every\":\"1h\"}', 0, 0, 1)").await;
+    sql.run("INSERT INTO schedule_ticks (namespace, schedule, tick, outcome) VALUES ('default', 's', '2026-01-01', 1)")
+        .await;
     sql.run("INSERT INTO grants (namespace, component, http_grant) VALUES ('default', 'c', '127.0.0.1:*')").await;
     run
 }
@@ -216,6 +279,7 @@ async fn no_function_of_the_store_answers_another_tenant() {
     walk.writes().await;
     walk.components().await;
     walk.secrets().await;
+    walk.schedules().await;
     walk.keys().await;
     assert_eq!(rows_of_owner(&sql).await, before);
     // Its own tenant sees all of it.
@@ -234,7 +298,7 @@ async fn no_function_of_the_store_answers_another_tenant() {
 async fn rows_of_owner(sql: &Sql) -> Vec<Option<String>> {
     let mut all = Vec::new();
     let of_run = ["runs", "owned", "inbox", "updates"].map(|table| format!("{table} t"));
-    let of_tenant = ["versions", "workflows", "grants", "data_keys", "secrets"]
+    let of_tenant = ["versions", "workflows", "grants", "data_keys", "secrets", "schedules", "schedule_ticks"]
         .map(|table| format!("{table} t WHERE t.namespace = 'default'"));
     for rows in of_run.into_iter().chain(of_tenant) {
         all.push(sql.database.text(&format!("SELECT string_agg(t::text, ',' ORDER BY t::text) FROM {rows}")).await);

@@ -45,15 +45,23 @@ pub enum Code {
     NoSuchComponent,
     NoSuchGrant,
     NoSuchSecret,
+    NoSuchSchedule,
+    InvalidSchedule,
+    TooManySchedules,
+    TooManyTicks,
     NoSuchRun,
     NoSuchWorkflow,
+    NoSuchVersion,
     NoSuchKey,
     TooManyApiKeys,
     RunEnded,
+    WrongState,
     InboxFull,
     StorageFull,
     NoSuchLimit,
     LimitTooHigh,
+    BadRetention,
+    NoArchiveStore,
     IdempotencyConflict,
     WorkflowTaken,
     RateLimited,
@@ -84,16 +92,32 @@ impl Code {
             }
             Self::NoSuchGrant => (StatusCode::NOT_FOUND, "no-such-grant", "Nothing of the kind was granted"),
             Self::NoSuchSecret => (StatusCode::NOT_FOUND, "no-such-secret", "There is no such secret in the namespace"),
+            Self::NoSuchSchedule => {
+                (StatusCode::NOT_FOUND, "no-such-schedule", "There is no such schedule in the namespace")
+            }
+            Self::InvalidSchedule => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-schedule", "The schedule cannot be like that")
+            }
+            Self::TooManySchedules => {
+                (StatusCode::CONFLICT, "too-many-schedules", "The namespace has as many schedules as it may")
+            }
+            Self::TooManyTicks => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-ticks", "There are too many ticks"),
             Self::NoSuchRun => (StatusCode::NOT_FOUND, "no-such-run", "There is no such run in the namespace"),
             Self::NoSuchWorkflow => (StatusCode::NOT_FOUND, "no-such-workflow", "No component has such a workflow"),
+            Self::NoSuchVersion => (StatusCode::NOT_FOUND, "no-such-version", "The component has no such version"),
             Self::NoSuchKey => (StatusCode::NOT_FOUND, "no-such-key", "There is no such API key in the namespace"),
             Self::TooManyApiKeys => (StatusCode::CONFLICT, "too-many-api-keys", "The namespace has too many API keys"),
             Self::RunEnded => (StatusCode::CONFLICT, "run-ended", "The run has ended"),
+            Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "This is for something in another state"),
             Self::StorageFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "The namespace keeps as much as it may")
             }
             Self::NoSuchLimit => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-limit", "There is no such limit"),
             Self::LimitTooHigh => (StatusCode::UNPROCESSABLE_ENTITY, "limit-too-high", "The operator allows less"),
+            Self::BadRetention => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-retention", "Runs cannot be kept in this way")
+            }
+            Self::NoArchiveStore => (StatusCode::CONFLICT, "no-archive-store", "The host has no archive store"),
             Self::InboxFull => (StatusCode::CONFLICT, "inbox-full", "The run's inbox is full"),
             Self::IdempotencyConflict => {
                 (StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key belongs to another request")
@@ -159,8 +183,12 @@ impl From<store::Error> for Problem {
         match error {
             E::NoSuchRun => Self::no_such_run(),
             E::RunEnded(_) => Self::new(Code::RunEnded, detail),
+            E::WrongState(_) => Self::new(Code::WrongState, detail),
+            E::NoSuchWorkflow => Self::new(Code::NoSuchWorkflow, "check the name: `windlass list` shows those of runs"),
+            E::NoSuchVersion(_) => Self::new(Code::NoSuchVersion, detail),
             E::InboxFull(_) => Self::new(Code::InboxFull, detail),
             E::StorageFull => Self::new(Code::StorageFull, detail),
+            E::Retention(_) => Self::new(Code::BadRetention, detail),
             E::UpdateConflict => Self::new(Code::IdempotencyConflict, detail),
             E::NoSuchNamespace => Self::no_such_namespace(),
             E::Sealed(SealError::NoMasterKey(_)) => Self::new(Code::NoMasterKey, detail),
@@ -174,7 +202,7 @@ impl From<store::Error> for Problem {
                               Idempotency-Key if it must not be done twice";
                 Self::new(Code::Unavailable, detail)
             }
-            E::Conflict(_) | E::StartedMeanwhile | E::Sealed(_) | E::Internal(_) => {
+            E::Conflict(_) | E::StartedMeanwhile | E::HostsAtWork | E::Sealed(_) | E::Internal(_) => {
                 tracing::error!(error = %detail, "a request could not be served");
                 // What the database says may name what is none of the caller's business.
                 Self::new(Code::Internal, "the operator finds the reason in the host's log")
@@ -198,6 +226,8 @@ impl From<NamespaceError> for Problem {
     fn from(error: NamespaceError) -> Self {
         match error {
             NamespaceError::Limit(error) => error.into(),
+            NamespaceError::Retention(error) => Self::new(Code::BadRetention, error.to_string()),
+            NamespaceError::NoArchiveStore => Self::new(Code::NoArchiveStore, error.to_string()),
             NamespaceError::Secret(error) => error.into(),
             NamespaceError::Store(error) => error.into(),
         }

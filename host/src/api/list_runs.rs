@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::{Path, Query};
-use super::run_filter::filter_parameters;
+use super::run_filter::{archived, filter_parameters};
 use super::view::RunListingView;
 use super::{Code, Problem};
 use crate::model::{Namespace, RunId, Timestamp};
@@ -19,6 +19,10 @@ use crate::worker::Host;
 
 filter_parameters! {
     pub(super) struct Parameters {
+        /// Those that are archived, instead of those that are not. They are found by workflow, component, version and state only.
+        #[serde(default)]
+        #[param(default = false)]
+        archived: bool,
         /// How many at most, up to 200.
         #[serde(default = "limit_default")]
         #[param(default = 50)]
@@ -63,8 +67,13 @@ pub(super) async fn list_runs(
     let after = after.map(|cursor| (cursor.started_at, cursor.run_id));
     let limit = parameters.limit.clamp(1, LIMIT_MAX);
     // One more than asked tells whether there is another page.
-    let RunsFound { mut runs, stopped_at } =
-        host.store.list_runs(&namespace, &parameters.filter()?, after, limit + 1).await?;
+    let filter = parameters.filter()?;
+    let RunsFound { mut runs, stopped_at } = if parameters.archived {
+        let runs = host.store.list_archived_runs(&namespace, &archived(filter)?, after, limit + 1).await?;
+        RunsFound { runs, stopped_at: None }
+    } else {
+        host.store.list_runs(&namespace, &filter, after, limit + 1).await?
+    };
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
     let last = runs.last().filter(|_| more).map(|run| (run.started_at, run.run_id));

@@ -4,10 +4,13 @@
 
 mod admission;
 mod auth;
+mod backfill_schedule;
 mod cancel_run;
 mod change_grants;
+mod change_version;
 mod count_runs;
 mod create_key;
+mod delete_schedule;
 mod delete_secret;
 mod deploy_component;
 mod error;
@@ -18,7 +21,9 @@ mod get_grants;
 mod get_history;
 mod get_logs;
 mod get_namespace;
+mod get_retention;
 mod get_run;
+mod get_schedule;
 mod get_state;
 mod health;
 mod keeping;
@@ -26,18 +31,27 @@ mod limits;
 mod list_keys;
 mod list_namespaces;
 mod list_runs;
+mod list_schedules;
 mod list_secrets;
+mod list_versions;
 mod metrics;
+mod migrate_run;
 mod pace;
+mod pause_run;
+mod pause_schedule;
+mod pause_workflow;
 mod put_namespace;
+mod put_schedule;
 mod queue_depths;
 mod rate_limit;
 mod recorded;
 mod recount_namespace;
+mod resume_schedule;
 mod revoke_key;
 mod rotate_key;
 mod run_context;
 mod run_filter;
+mod schedules;
 mod send_signal;
 mod send_update;
 mod serve;
@@ -48,6 +62,7 @@ mod step_readiness;
 mod system_metrics;
 mod terminate_run;
 mod tls;
+mod trigger_schedule;
 pub mod view;
 
 use std::sync::Arc;
@@ -66,6 +81,8 @@ use crate::worker::Host;
 use admission::Admission;
 use auth::{Inside, Routes};
 
+pub use backfill_schedule::{Backfill, Backfilled};
+pub use change_version::UseVersion;
 pub use count_runs::RunCountView;
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
@@ -75,18 +92,25 @@ pub use get_audit::{AuditHeadView, AuditPage, AuditView};
 pub use get_grants::{Grants, StepGrants};
 pub use get_history::History;
 pub use get_logs::Logs;
+pub use get_retention::{RetentionAge, RetentionView};
 pub use get_state::{PublishedState, PublishedValue};
 pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
 pub use list_runs::{NoCursor, RunCursor, RunPage};
+pub use list_schedules::SchedulePage;
 pub use list_secrets::{SecretView, Secrets};
+pub use list_versions::{VersionView, Versions};
+pub use migrate_run::{MigrateRun, Migrated};
+pub use pause_workflow::{PauseView, Paused, Pauses, Resumed};
 pub use put_namespace::{LimitValue, PutNamespace};
+pub use put_schedule::PutSchedule;
 pub use queue_depths::{QueueView, Queues};
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
 pub use rotate_key::RotateKey;
 pub use run_context::{ContextView, Contexts, StepCountsView};
+pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
@@ -96,6 +120,7 @@ pub use step_readiness::{RunIds, StepView, Steps};
 pub use system_metrics::SystemMetrics;
 pub use terminate_run::Terminate;
 pub use tls::{Certificate, CertificateError};
+pub use trigger_schedule::Triggered;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -105,8 +130,10 @@ pub use tls::{Certificate, CertificateError};
         (name = "components", description = "Uploading code."),
         (name = "keys", description = "Who may do what."),
         (name = "namespaces", description = "Tenants, and what they may use."),
+        (name = "schedules", description = "Starting runs again and again."),
         (name = "secrets", description = "Values that the host puts into outgoing requests."),
         (name = "runs", description = "Starting runs, watching them, and talking to them."),
+        (name = "workflows", description = "All runs of a workflow."),
     )
 )]
 struct Api;
@@ -123,6 +150,11 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add_with_body(Scope::Deploy, component_bytes, routes!(deploy_component::deploy_component))
         .add(Scope::Read, routes!(get_grants::get_grants))
         .add(Scope::Operate, routes!(change_grants::add_grants, change_grants::remove_grants))
+        .add(Scope::Read, routes!(list_versions::list_versions))
+        .add(Scope::Deploy, routes!(change_version::use_version))
+        .add(Scope::Deploy, routes!(change_version::deprecate_version))
+        .add(Scope::Deploy, routes!(change_version::undeprecate_version))
+        .add(Scope::Deploy, routes!(change_version::delete_version))
         .add(Scope::Operate, routes!(list_secrets::list_secrets))
         .add(Scope::Operate, routes!(set_secret::set_secret, delete_secret::delete_secret))
         .add(Scope::Start, routes!(start_run::start_run))
@@ -141,6 +173,22 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Signal, routes!(send_update::send_update))
         .add(Scope::Operate, routes!(cancel_run::cancel_run))
         .add(Scope::Operate, routes!(terminate_run::terminate_run))
+        .add(Scope::Operate, routes!(migrate_run::migrate_run))
+        .add(Scope::Operate, routes!(pause_run::pause_run))
+        .add(Scope::Operate, routes!(pause_run::resume_run))
+        .add(Scope::Operate, routes!(pause_run::retry_run))
+        .add(Scope::Operate, routes!(pause_workflow::pause_workflow))
+        .add(Scope::Operate, routes!(pause_workflow::resume_workflow))
+        .add(Scope::Operate, routes!(pause_workflow::pause_namespace))
+        .add(Scope::Operate, routes!(pause_workflow::resume_namespace))
+        .add(Scope::Read, routes!(pause_workflow::list_pauses))
+        .add(Scope::Read, routes!(list_schedules::list_schedules))
+        .add(Scope::Read, routes!(get_schedule::get_schedule))
+        .add(Scope::Operate, routes!(put_schedule::put_schedule, delete_schedule::delete_schedule))
+        .add(Scope::Operate, routes!(pause_schedule::pause_schedule))
+        .add(Scope::Operate, routes!(resume_schedule::resume_schedule))
+        .add(Scope::Operate, routes!(trigger_schedule::trigger_schedule))
+        .add(Scope::Operate, routes!(backfill_schedule::backfill_schedule))
         .add(Scope::Admin, routes!(create_key::create_key, list_keys::list_keys))
         .add(Scope::Admin, routes!(revoke_key::revoke_key))
         .add(Scope::Admin, routes!(rotate_key::rotate_key))
@@ -148,6 +196,7 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Read, routes!(get_namespace::get_namespace))
         .add_for_all(Scope::Admin, routes!(put_namespace::put_namespace))
         .add_for_all(Scope::Admin, routes!(recount_namespace::recount_namespace))
+        .add_for_all(Scope::Admin, routes!(get_retention::get_retention))
         .add(Scope::Admin, routes!(get_audit::get_audit))
 }
 

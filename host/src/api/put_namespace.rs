@@ -12,7 +12,7 @@ use super::Problem;
 use super::auth::Caller;
 use super::extract::{Json, Path};
 use super::view::NamespaceView;
-use crate::model::{Namespace, parse_limit};
+use crate::model::{Namespace, RetentionChange, parse_limit};
 use crate::worker::Host;
 
 /// What a namespace is to have of its own, and how its payloads are kept.
@@ -28,6 +28,9 @@ pub struct PutNamespace {
     /// already stays as it is, and readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal_payloads: Option<bool>,
+    /// How long it keeps what has ended (`docs/retention.md`). What is not named stays as it is.
+    #[serde(default, skip_serializing_if = "RetentionChange::is_empty")]
+    pub retention: RetentionChange,
 }
 
 /// A limit, as people write it.
@@ -50,8 +53,8 @@ pub enum LimitValue {
     responses(
         (status = 201, body = NamespaceView, description = "Created"),
         (status = 200, body = NamespaceView, description = "Changed"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "no-master-key"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "no-such-limit, limit-too-high"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "no-master-key, no-archive-store"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "no-such-limit, limit-too-high, bad-retention"),
     )
 )]
 pub(super) async fn put_namespace(
@@ -69,7 +72,7 @@ pub(super) async fn put_namespace(
         };
         limits.push((name, number));
     }
-    let is_new = host.put_namespace(&namespace, &limits, request.seal_payloads, &who).await?;
+    let is_new = host.put_namespace(&namespace, &limits, request.seal_payloads, &request.retention, &who).await?;
     let view = NamespaceView::new(host.get_namespace(&namespace).await?, host.default_limits());
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, axum::Json(view)))
 }

@@ -34,10 +34,11 @@ pub struct ContextView {
     pub version: u32,
     /// Where it stands.
     pub execution_status: RunState,
-    /// `healthy`, `waiting`, `retrying`, `stuck`, `quarantined` or `failed`.
+    /// `healthy`, `waiting`, `retrying`, `stuck`, `paused`, `quarantined` or `failed`.
     pub health: String,
-    /// `none`; `wait`: it goes on by itself; `signal`: it waits for somebody; `check-hosts`: no host has taken it up for a minute;
-    /// `make-room`: its namespace is full; `investigate`: it cannot go on; `retry`: it has failed, and another run may not.
+    /// `none`; `wait`: it goes on by itself; `signal`: it waits for somebody; `resume`: somebody has paused it; `check-hosts`: no host
+    /// has taken it up for a minute; `make-room`: its namespace is full; `investigate`: it cannot go on; `retry`: it has failed, and
+    /// another run may not.
     pub recommended_action: String,
     /// The part of its steps that is done, of those that are known: 1 when it has completed.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -91,3 +91,13 @@ pub(super) fn checked(filter: RunFilter) -> Result<RunFilter, Problem> {
     }
     Ok(filter)
 }
+
+/// What the archive can be asked for, and no more.
+pub(super) fn archived(filter: RunFilter) -> Result<RunFilter, Problem> {
+    let RunFilter { workflow, component, version, state, .. } = filter.clone();
+    if (RunFilter { workflow, component, version, state, ..RunFilter::default() }) != filter {
+        let detail = "in the query: archived runs are found by `workflow`, `component`, `version` and `state` only";
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    Ok(filter)
+}

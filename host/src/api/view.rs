@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{
-    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, RunState, Tags, Timestamp,
+    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, Retention, RunState, Tags,
+    Timestamp,
 };
 use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
 
@@ -26,16 +27,19 @@ pub struct NamespaceView {
     pub own_limits: BTreeMap<String, u64>,
     /// All limits, as they count for it at this host.
     pub limits: BTreeMap<String, u64>,
+    /// How long it keeps what has ended.
+    pub retention: Retention,
 }
 
 impl NamespaceView {
     /// Of a namespace at a host with these limits.
     pub fn new(summary: NamespaceSummary, limits: &GuestLimits) -> Self {
-        let NamespaceSummary { namespace, limits: own_limits, seal_payloads, created_at, stored_bytes } = summary;
+        let NamespaceSummary { namespace, limits: own_limits, seal_payloads, created_at, stored_bytes, retention } =
+            summary;
         let with = limits.with(&own_limits);
         let limits = GuestLimits::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), with.get(name)?))).collect();
         let stored_bytes = stored_bytes.unsigned_abs();
-        Self { namespace, created_at, stored_bytes, seal_payloads, own_limits, limits }
+        Self { namespace, created_at, stored_bytes, seal_payloads, own_limits, limits, retention }
     }
 }
 

@@ -23,21 +23,12 @@ impl History {
         if self.follow {
             return follow(client, self.run).await;
         }
-        let mut events = Vec::new();
-        let mut first = Some(0);
-        let mut attempts = Vec::new();
-        let mut run = None;
-        while let Some(number) = first {
-            let part: api::History = client.get(&format!("/runs/{}/history?first={number}", self.run)).await?;
-            events.extend(part.events);
-            run = run.or(part.run);
-            attempts = part.attempts;
-            first = part.next;
-        }
+        let history = whole_history(client, self.run).await?;
         if client.json {
-            output::json(&api::History { run, events, attempts, next: None })?;
+            output::json(&history)?;
             return Ok(Done::Well);
         }
+        let api::History { events, attempts, .. } = history;
         output::table(&output::EVENT_HEADINGS, events.iter().map(output::event_cells));
         let failed: Vec<_> = attempts.iter().filter(|attempt| attempt.failure.is_some()).collect();
         if !failed.is_empty() {
@@ -46,6 +37,18 @@ impl History {
         }
         Ok(Done::Well)
     }
+}
+
+/// What has happened to a run, all parts of it.
+pub(super) async fn whole_history(client: &Client, run: RunId) -> Result<api::History, ClientError> {
+    let mut whole = api::History { run: None, events: Vec::new(), attempts: Vec::new(), next: Some(0) };
+    while let Some(first) = whole.next {
+        let part: api::History = client.get(&format!("/runs/{run}/history?first={first}")).await?;
+        whole.events.extend(part.events);
+        whole.run = whole.run.or(part.run);
+        (whole.attempts, whole.next) = (part.attempts, part.next);
+    }
+    Ok(whole)
 }
 
 fn attempt_cells(attempt: &AttemptView) -> Vec<String> {

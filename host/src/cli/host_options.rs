@@ -19,7 +19,7 @@ use crate::model::{Reach, Scope};
 use crate::sandbox::{CompileLimits, Compiler, Limits};
 use crate::serve;
 use crate::store::{LeaseTimes, Store};
-use crate::worker::{Authentication, HostConfig};
+use crate::worker::{ArchiveStore, Authentication, HostConfig};
 
 #[derive(Args, Debug)]
 pub(super) struct HostOptions {
@@ -55,6 +55,12 @@ pub(super) struct HostOptions {
     /// What this host may use for guests, and what these may use: a TOML or JSON file of numbers by name (docs/limits.md)
     #[arg(long, env = "WINDLASS_LIMITS", value_name = "FILE")]
     limits: Option<PathBuf>,
+    /// Where archived runs are written to before they are deleted: file:///path/to/folder, or s3://bucket/path with AWS_* variables
+    #[arg(long, env = "WINDLASS_ARCHIVE_STORE", value_name = "URL")]
+    archive_store: Option<String>,
+    /// How often to look for runs that are to be archived
+    #[arg(long, env = "WINDLASS_ARCHIVE_EVERY", value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    archive_every: Duration,
     /// What to log, as in RUST_LOG
     #[arg(long, env = "WINDLASS_LOG", default_value = "windlass_host=info,warn")]
     log: String,
@@ -141,6 +147,8 @@ impl HostOptions {
         let program = std::env::current_exe().context("this program cannot be found, which is the compiler as well")?;
         config.compiler = Compiler::Process { program, limits };
         config.lease = LeaseTimes { ttl: self.lease, renew: self.lease / 10 };
+        config.archive.every = self.archive_every;
+        config.archive.store = self.archive_store.as_deref().map(ArchiveStore::open).transpose()?;
         config.master_keys = self.master_key.read()?.map(Arc::new);
         Ok(config)
     }

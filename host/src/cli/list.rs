@@ -12,6 +12,9 @@ use crate::api::RunPage;
 pub(super) struct List {
     #[command(flatten)]
     runs: RunFlags,
+    /// Those that are archived, instead of those that are not
+    #[arg(long)]
+    archived: bool,
     /// How many at most, up to 200
     #[arg(long, default_value_t = 20)]
     limit: u32,
@@ -22,7 +25,8 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
-        let chosen = self.runs.query();
+        let mut chosen = self.runs.query();
+        chosen.extend(self.archived.then(|| ("archived", "true".to_owned())));
         let (mut page, mut cursor) = (RunPage { runs: Vec::new(), next: None }, self.cursor);
         // A search that finds little says so now and then, and goes on.
         loop {

@@ -14,6 +14,7 @@ mod count;
 mod credentials;
 mod deploy;
 mod dev;
+mod drop_installation;
 mod entrance_options;
 mod get;
 mod grant;
@@ -22,15 +23,20 @@ mod host_options;
 mod keys;
 mod limits;
 mod list;
+mod live_runs;
 mod logs;
 mod master_key;
 mod metrics;
+mod migrate;
 mod namespace;
 mod output;
+mod pause;
 mod queues;
 mod replay;
+mod retry;
 mod rewrap;
 mod run_flags;
+mod schedule;
 mod secret;
 mod serve;
 mod signal;
@@ -39,6 +45,7 @@ mod steps;
 mod terminate;
 mod trust;
 mod update;
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,22 +120,38 @@ enum Command {
     History(history::History),
     /// Show what a run has logged
     Logs(logs::Logs),
-    /// Deliver the history of a run to a component, here and with no host: would the run survive it?
+    /// Deliver the history of a run, or of all that are not over, to a component: would they survive it?
     Replay(replay::Replay),
+    /// List versions of a component, choose which one new runs take, forget those that none needs
+    Versions(versions::Versions),
+    /// Move runs to another version of their component, if they survive there
+    Migrate(migrate::Migrate),
     /// Send a signal to a run
     Signal(signal::Signal),
     /// Ask a run for something, and print the answer of its workflow
     Update(update::Update),
     /// Ask a run to stop
     Cancel(cancel::Cancel),
+    /// Hold back a run, a workflow, or the whole namespace
+    Pause(pause::Pause),
+    /// Let a run, a workflow, or the whole namespace go on
+    Resume(pause::Resume),
+    /// Show which workflows are paused
+    Pauses(pause::ListPauses),
+    /// Go on with a run that was quarantined
+    Retry(retry::Retry),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
+    /// Start runs again and again: by cron, at intervals, once
+    Schedule(schedule::Schedule),
     /// Make, list, revoke and rotate API keys
     Keys(keys::Keys),
     /// Create namespaces, look at them, and set their limits
     Namespace(namespace::Namespace),
     /// See who changed what, and check that nothing of that was tampered with
     Audit(audit::Audit),
+    /// Delete an installation from its database, with all that it has
+    DropInstallation(drop_installation::DropInstallation),
     /// Measure how fast this is on this machine
     Bench(bench::Bench),
     #[command(hide = true)]
@@ -193,14 +216,22 @@ impl Cli {
             Command::Metrics(metrics) => metrics.run(&client()?).await,
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
-            Command::Replay(replay) => replay.run(json).await,
+            Command::Replay(replay) => replay.run(client, json).await,
             Command::Signal(signal) => signal.run(&client()?).await,
             Command::Update(update) => update.run(&client()?).await,
             Command::Cancel(cancel) => cancel.run(&client()?).await,
+            Command::Versions(versions) => versions.run(&client()?).await,
+            Command::Migrate(migrate) => migrate.run(&client()?).await,
             Command::Terminate(terminate) => terminate.run(&client()?).await,
+            Command::Pause(pause) => pause.run(&client()?).await,
+            Command::Resume(resume) => resume.run(&client()?).await,
+            Command::Pauses(pauses) => pauses.run(&client()?).await,
+            Command::Retry(retry) => retry.run(&client()?).await,
+            Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,
             Command::Audit(audit) => audit.run(&client()?).await,
+            Command::DropInstallation(drop) => drop.run(json).await,
             Command::Bench(bench) => bench.run(json).await,
             Command::Compile(_) => unreachable!("it is no client, and needs no runtime"),
         }

@@ -47,7 +47,7 @@ pub(super) struct Start {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Durability {
+pub(super) enum Durability {
     /// As soon as they are there; what follows from them leaves the host after they are committed
     Output,
     /// After they are committed
@@ -57,10 +57,7 @@ enum Durability {
 impl Start {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
         let input = payload(&self.input).await.context("--input")?;
-        let durability = match self.durability {
-            Durability::Output => model::Durability::Output,
-            Durability::Strict => model::Durability::Strict,
-        };
+        let durability = self.durability.into();
         let tags = Tags::collect(self.tags).context("--tag")?;
         let signal_payload = payload(&self.signal_payload).await.context("--signal-payload")?;
         let (payload, id) = (signal_payload, self.signal_id);
@@ -83,6 +80,15 @@ impl Start {
             client.wait_for_end(&started.run_id).await?
         };
         output::run(&run, client.json)
+    }
+}
+
+impl From<Durability> for model::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Output => Self::Output,
+            Durability::Strict => Self::Strict,
+        }
     }
 }
 

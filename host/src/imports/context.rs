@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::usage::Usage;
 use crate::history::{Delivery, Replay};
 use crate::model::{
-    Ask, Call, CallId, Durability, Event, EventKind, GuestLimits, Level, Name, Origin, Outcome, Payload, RunInfo, Seed,
+    Ask, Call, CallId, Durability, Event, EventKind, GuestLimits, Level, Name, Outcome, Payload, RunInfo, Seed,
     Timestamp,
 };
 use crate::sandbox::{Http, Limiter, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
@@ -127,8 +127,8 @@ impl WorkflowContext {
     }
 
     /// Where the history of its run begins; none if it has no run.
-    pub fn origin(&self) -> Option<Origin> {
-        self.run.as_ref().map(|run| run.info.origin)
+    pub fn info(&self) -> Option<&RunInfo> {
+        self.run.as_ref().map(|run| &*run.info)
     }
 
     /// The guest asks: the call gets its number.

@@ -141,6 +141,8 @@ limits! {
     http_request_bytes: u64 = 10 << 20,
     /// Bytes of the bodies of all responses that one attempt reads.
     http_response_bytes: u64 = 10 << 20,
+    /// Schedules that a namespace may have.
+    schedules: u32 = 1_000,
     /// Bytes of everything that a namespace keeps in the database, about.
     storage_bytes: u64 = 64 << 30,
 }

@@ -31,7 +31,7 @@ pub enum NameError {
 }
 
 /// As much of a bad name as belongs in a message.
-fn beginning(text: &str) -> String {
+pub(super) fn beginning(text: &str) -> String {
     let mut beginning: String = text.chars().take(64).flat_map(char::escape_default).collect();
     if text.chars().nth(64).is_some() {
         beginning.push('…');

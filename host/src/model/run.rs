@@ -130,12 +130,22 @@ pub enum RunState {
     Cancelled,
     /// It cannot be continued safely and waits for a person.
     Quarantined,
+    /// Nobody goes on with it until it is resumed, whatever comes for it.
+    Paused,
 }
 
 impl RunState {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Ready, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled, Self::Quarantined];
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Running,
+        Self::Waiting,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Quarantined,
+        Self::Paused,
+    ];
 
     /// Whether nothing can happen to it any more.
     pub fn is_closed(self) -> bool {
@@ -152,6 +162,7 @@ impl RunState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Quarantined => "quarantined",
+            Self::Paused => "paused",
         }
     }
 }

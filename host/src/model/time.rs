@@ -12,8 +12,8 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// From microseconds since 1970; times before that are 1970.
-    pub fn from_micros(micros: i64) -> Self {
-        Self(micros.max(0))
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(if micros < 0 { 0 } else { micros })
     }
 
     /// Microseconds since 1970.

@@ -42,7 +42,7 @@ pub(super) struct Activation {
     pub(super) dispatched: CallId,
     /// Whether anything was dispatched in this activation.
     pub(super) has_dispatched: bool,
-    /// Whether nothing is begun any more, because the namespace keeps as much as it may.
+    /// Whether nothing is begun any more: the namespace keeps as much as it may, or somebody has paused the run.
     pub(super) is_held: bool,
     /// Whether this host has just accepted the run: there can be no history, no letters and no attempts.
     pub(super) is_new: bool,
@@ -65,6 +65,9 @@ pub(super) enum Interruption {
     /// The namespace keeps as much as it may: the run goes back, until there is room.
     #[error("the namespace keeps as many bytes as it may")]
     NoRoom,
+    /// Somebody has paused it: the run goes back, until it is resumed.
+    #[error("the run is paused")]
+    Paused,
 }
 
 impl From<Crash> for Interruption {
@@ -134,6 +137,9 @@ impl Activation {
     }
 
     async fn go(&mut self) -> Result<(), Interruption> {
+        if self.claimed.standing.is_some_and(|standing| standing.is_paused) {
+            return Err(Interruption::Paused);
+        }
         if self.has_killed_hosts() {
             self.killed_hosts().await;
             return Ok(());
@@ -192,6 +198,11 @@ impl Activation {
             Interruption::Host(message) => {
                 tracing::warn!(run.id = %run_id, %message, "the run could not go on here; it is tried again");
                 self.back_off(self.claimed.strikes).await;
+            }
+            Interruption::Paused => {
+                tracing::info!(run.id = %run_id, namespace = %self.info.namespace, "the run is paused");
+                let claimed = Claimed { standing: None, ..self.claimed.clone() };
+                self.runner.pause(&self.writer, claimed, self.letters.pause).await;
             }
             Interruption::NoRoom => {
                 tracing::info!(run.id = %run_id, namespace = %self.info.namespace, "the namespace has no room: the run waits");

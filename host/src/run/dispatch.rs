@@ -18,7 +18,7 @@ impl Activation {
     /// The calls that are open and have not been dispatched in this activation. The guest has come to rest and is live:
     /// what was asked and answered in its history is not among them.
     pub(super) async fn dispatch(&mut self) -> Result<(), Interruption> {
-        self.is_held |= self.has_no_room();
+        self.is_held |= self.letters.pause.is_some() || self.has_no_room();
         if self.is_held {
             // What is under way may end, and its results are recorded. Then the run is set aside, and asks again later.
             return Ok(());

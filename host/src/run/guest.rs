@@ -9,7 +9,7 @@ use super::program::Code;
 use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
-use crate::model::{Failure, GuestLimits, Manifest, Origin, Payload, RunInfo};
+use crate::model::{Failure, GuestLimits, Manifest, Payload, RunInfo};
 use crate::sandbox::{Computing, Crash, SliceOver, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
@@ -200,9 +200,9 @@ impl Guest {
         self.store.data_mut()
     }
 
-    /// Where the history that it replays begins; none if it has no run.
-    pub fn origin(&self) -> Option<Origin> {
-        self.store.data().origin()
+    /// The run that it was made for; none if it has no run.
+    pub fn info(&self) -> Option<&RunInfo> {
+        self.store.data().info()
     }
 
     /// About how many bytes of the host's memory the instance holds: what it has grown by, and what it is assumed to have

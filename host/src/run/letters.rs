@@ -16,6 +16,8 @@ pub(super) struct Letters {
     /// The calls that wait for a child.
     awaited: HashSet<CallId>,
     cancel: Option<(i64, CancelReason)>,
+    /// A request to let go of the run.
+    pub(super) pause: Option<i64>,
     /// The last letter that was seen.
     last: i64,
 }
@@ -92,6 +94,7 @@ impl Letters {
                 Letter::Signal { id, name, payload } => self.signals.add(id, name, payload),
                 Letter::Update { id, name, payload } => self.updates.add(id, name, payload),
                 Letter::Cancel { id, reason } => self.cancel = Some((id, reason)),
+                Letter::Pause { id } => self.pause = Some(id),
                 Letter::Child { id, call, outcome } => drop(self.children.insert(call, (id, outcome))),
             }
         }

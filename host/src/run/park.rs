@@ -79,6 +79,14 @@ impl Runner {
         self.set_aside(writer, claimed, ROOM_AFTER, Payload::of(&[waits_for])).await;
     }
 
+    /// A run that is paused is let go of. One that was resumed meanwhile is ready at once. `letter`: the one that said so.
+    pub(super) async fn pause(self: &Arc<Self>, writer: &RunWriter, claimed: Claimed, letter: Option<i64>) {
+        let told = letter.map(Record::Discard).into_iter().collect();
+        if writer.append(told).await.is_ok() {
+            self.set_aside(writer, claimed, Duration::ZERO, Payload::of(&[(); 0])).await;
+        }
+    }
+
     async fn set_aside(self: &Arc<Self>, writer: &RunWriter, claimed: Claimed, wait: Duration, open_calls: Payload) {
         let wake_at = Some(self.clock.now().after(wait));
         let park = Park { wake_at, signals: Vec::new(), updates: Vec::new(), strikes: claimed.strikes, open_calls };

@@ -155,10 +155,17 @@ impl Runner {
         }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
-            // A signal that came with it is in its inbox.
-            let entry = self.entry(claimed, run.signal.is_none(), place);
-            self.tasks.spawn(self.clone().run(entry));
+            let mut new =
+                [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
+            let (runner, is_quiet) = (self.clone(), run.signal.is_none());
+            self.tasks.spawn(async move {
+                // Its workflow may be paused.
+                runner.look_at(&mut new).await;
+                let [claimed] = new;
+                // A signal that came with it is in its inbox.
+                let entry = runner.entry(claimed, is_quiet, place);
+                runner.run(entry).await;
+            });
         }
         Ok((started, is_ours))
     }
@@ -209,10 +216,15 @@ impl Runner {
     pub async fn take_up(self: &Arc<Self>, mut claimed: Vec<Claimed>) {
         // First: whoever sends a letter from now on finds somebody at home, and one that came before is seen.
         claimed.iter().for_each(|claimed| self.active.announce(claimed.info.run_id, &claimed.info.namespace));
-        if let Err(error) = self.store.look_at(&mut claimed).await {
+        self.look_at(&mut claimed).await;
+        claimed.into_iter().for_each(|claimed| self.activate(claimed));
+    }
+
+    /// Find out where runs stand that this host has just got.
+    async fn look_at(&self, claimed: &mut [Claimed]) {
+        if let Err(error) = self.store.look_at(claimed).await {
             tracing::debug!(%error, "each run that was claimed looks by itself");
         }
-        claimed.into_iter().for_each(|claimed| self.activate(claimed));
     }
 
     /// Be at a run that this host owns.

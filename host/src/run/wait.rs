@@ -36,11 +36,12 @@ impl Activation {
         let mut idle_since = Instant::now();
         let mut looked_at = idle_since;
         loop {
-            self.is_held |= self.has_no_room();
+            let is_paused = self.letters.pause.is_some();
+            self.is_held |= is_paused || self.has_no_room();
             if !self.is_held {
                 self.collect();
             } else if !self.is_busy() && self.guest().run().is_quiet() {
-                return Err(Interruption::NoRoom);
+                return Err(if is_paused { Interruption::Paused } else { Interruption::NoRoom });
             }
             let unwanted = self.letters.take_unwanted(self.dispatched);
             self.writer.append(unwanted.into_iter().map(Record::Discard).collect()).await?;

@@ -7,12 +7,19 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::namespaces::{own_limits, total};
+use super::waiting::Weight;
 use super::{Error, Record, Result, Store};
 use crate::model::{GuestLimits, HostId, Namespace, PayloadKey};
 
 /// Bytes that a row is taken to weigh beside its documents. `recount_storage` takes the same.
 const ROW_BYTES: usize = 100;
+
+/// KiB of one namespace that wait for their commits at this host, at most: whoever writes more waits for itself, and fills nobody
+/// else's queue. Some commits' worth, so that the writers always have something to do.
+const UNWRITTEN_KIB_MAX: u32 = 8 << 10;
 
 /// The account of one namespace, shared by all who write for it.
 #[derive(Debug)]
@@ -24,6 +31,7 @@ pub struct Account {
     /// How much there may be.
     most: AtomicU64,
     sealing: RwLock<Sealing>,
+    unwritten: Arc<Semaphore>,
 }
 
 /// How payloads are to be kept.
@@ -45,7 +53,8 @@ impl Default for Account {
 impl Account {
     fn new(sealing: Sealing) -> Self {
         let (saved, unsaved, most) = (AtomicI64::new(0), AtomicI64::new(0), AtomicU64::new(u64::MAX));
-        Self { saved, unsaved, most, sealing: RwLock::new(sealing) }
+        let unwritten = Arc::new(Semaphore::new(UNWRITTEN_KIB_MAX as usize));
+        Self { saved, unsaved, most, sealing: RwLock::new(sealing), unwritten }
     }
 
     /// What payloads are sealed under from now on, if anything.
@@ -62,6 +71,13 @@ impl Account {
                 Err(Error::Internal(sqlx::Error::Protocol("nobody has asked how payloads are kept".into())))
             }
         }
+    }
+
+    /// Wait until so much more of it may wait for its commit: as long as what is returned is kept.
+    pub(super) async fn room_to_wait(&self, weight: Weight) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(weight.memory() / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        // Nobody closes it.
+        self.unwritten.clone().acquire_many_owned(kib.min(UNWRITTEN_KIB_MAX)).await.ok()
     }
 
     /// So much more is there; or less, if it is negative.

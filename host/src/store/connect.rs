@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -11,6 +12,7 @@ use tokio_rustls::rustls;
 
 use super::seals::Seals;
 use super::{Store, tenant};
+use crate::model::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -42,6 +44,12 @@ pub enum ConnectError {
     /// The role of the tenants.
     #[error("the database does not let tenants be kept apart: {}", said(.0))]
     Tenants(sqlx::Error),
+    /// There is nothing to be dropped.
+    #[error("there is no installation of this version in the schema `{0}`")]
+    NoInstallation(String),
+    /// It is not dropped.
+    #[error("the installation is not dropped: {0}")]
+    Drop(super::Error),
     /// A migration.
     #[error("the schema cannot be brought up to date: {0}")]
     Migrate(MigrateError),
@@ -53,10 +61,7 @@ const POOL_SIZE: u32 = 8;
 impl Store {
     /// Connect, create the schema if it is not there, and run the migrations that are missing.
     pub async fn connect(url: &str, schema: &str) -> Result<Self, ConnectError> {
-        let plain = schema.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
-        if !plain || schema.len() > 63 || !schema.starts_with(|c: char| c.is_ascii_lowercase()) {
-            return Err(ConnectError::Schema(schema.to_owned()));
-        }
+        check_schema(schema)?;
         let options = connect_options(url)?.application_name("windlass").options([
             ("search_path", schema),
             // A session that hangs in a transaction holds locks; none of ours should, ever.
@@ -90,6 +95,26 @@ impl Store {
         Ok(Self { pool, tenants, seals: Seals::new(None), options, schema: schema.to_owned() })
     }
 
+    /// Delete an installation with all that it has. Returns the role of its tenants, if that is left: somebody else has made it.
+    pub async fn drop_installation(url: &str, schema: &str) -> Result<Option<String>, ConnectError> {
+        check_schema(schema)?;
+        let options = connect_options(url)?.application_name("windlass").options([("search_path", schema)]);
+        let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;
+        let found = sqlx::query_scalar("SELECT to_regproc(current_schema() || '.drop_installation') IS NOT NULL");
+        if !found
+            .fetch_one(&mut connection)
+            .await
+            .map(|found: Option<bool>| found == Some(true))
+            .map_err(unreachable)?
+        {
+            return Err(ConnectError::NoInstallation(schema.to_owned()));
+        }
+        let dropped = sqlx::query_scalar("SELECT drop_installation()").fetch_one(&mut connection).await;
+        let role = dropped.map_err(|error| ConnectError::Drop(error.into()))?;
+        connection.close().await.map_err(ConnectError::Unreachable)?;
+        Ok(role)
+    }
+
     /// A connection of one's own.
     pub(super) async fn connection(&self) -> sqlx::Result<PgConnection> {
         PgConnection::connect_with(&self.options).await
@@ -104,6 +129,12 @@ impl Store {
     /// The name of the schema.
     pub fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// The database's time.
+    pub async fn now(&self) -> super::Result<Timestamp> {
+        let now: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        Ok(now.into())
     }
 
     /// Whether the database answers.
@@ -155,6 +186,14 @@ fn unreachable(error: sqlx::Error) -> ConnectError {
         _ => false,
     };
     if is_tls { ConnectError::NotSafe(error) } else { ConnectError::Unreachable(error) }
+}
+
+fn check_schema(schema: &str) -> Result<(), ConnectError> {
+    let plain = schema.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if !plain || schema.len() > 63 || !schema.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(ConnectError::Schema(schema.to_owned()));
+    }
+    Ok(())
 }
 
 /// Somebody else may have made it for a role that may not.

@@ -35,6 +35,21 @@ pub enum Error {
     /// `WL009`
     #[error("somebody else has just started one of these runs")]
     StartedMeanwhile,
+    /// `WL010`
+    #[error("it is {0}: nothing was changed")]
+    WrongState(String),
+    /// `WL011`
+    #[error("no component of the namespace has such a workflow")]
+    NoSuchWorkflow,
+    /// `WL012`
+    #[error("{0}")]
+    NoSuchVersion(String),
+    /// `WL031`
+    #[error("{0}")]
+    Retention(String),
+    /// `WL032`
+    #[error("hosts are at work in this installation: stop them first")]
+    HostsAtWork,
     /// The namespace keeps as much as it may: nothing was written.
     #[error("the namespace keeps as many bytes as it may (`storage_bytes`): ask the operator for more")]
     StorageFull,
@@ -94,6 +109,11 @@ impl From<sqlx::Error> for Error {
             "WL007" => Self::WorkflowTaken(database.message().to_owned()),
             "WL008" => Self::UpdateConflict,
             "WL009" => Self::StartedMeanwhile,
+            "WL010" => Self::WrongState(detail().to_owned()),
+            "WL011" => Self::NoSuchWorkflow,
+            "WL012" => Self::NoSuchVersion(database.message().to_owned()),
+            "WL031" => Self::Retention(database.message().to_owned()),
+            "WL032" => Self::HostsAtWork,
             // Connection, operator intervention, out of resources, lock not available, serialization, read-only.
             code if ["08", "57", "53", "55", "40"].contains(&&code[..2]) || code == "25006" => Self::Unavailable(error),
             _ => Self::Internal(error),

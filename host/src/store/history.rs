@@ -1,19 +1,14 @@
 //! Reading what runs have left.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::batch::{
-    KIND_CANCEL_REQUESTED, KIND_CHILD, KIND_SEND, KIND_SIGNAL, KIND_SLEEP, KIND_STEP, KIND_UPDATE, int,
-};
+use super::batch::int;
+use super::rows::{AttemptRow, EventRow, LogLineRow, corrupt};
 use super::seals::sealed_among;
-use super::{Error, Result, Source, Store};
-use crate::model::{
-    Ask, Call, CallId, CancelReason, ChildOptions, Event, EventKind, Failure, Level, Name, Namespace, Outcome, Payload,
-    RunId, StepOptions, Timestamp,
-};
+use super::{Result, Source, Store};
+use crate::model::{CallId, Event, Failure, Level, Name, Namespace, Payload, RunId, Timestamp};
 
 /// An attempt of a step that is worth a row: it failed, has been running for long, or has reported something.
 #[derive(Clone, Debug)]
@@ -115,6 +110,12 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
+        if rows.is_empty() {
+            let (rows, more) = self.archived_events(namespace, run_id, first, limit).await?;
+            let events = self.events(namespace, rows).await?;
+            let next = events.last().filter(|_| more).map(|event| event.seq + 1);
+            return Ok((events, next));
+        }
         let found = rows.first().map_or(0, |row| row.found);
         let events = self.events(namespace, rows.into_iter().map(|row| row.event).collect()).await?;
         let next = events.last().filter(|_| (events.len() as i64) < found).map(|event| event.seq + 1);
@@ -123,7 +124,7 @@ impl Store {
 
     /// The attempts that left a row: the first thousand.
     pub async fn attempts(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Attempt>> {
-        let rows: Vec<AttemptRow> = sqlx::query_as(
+        let mut rows: Vec<AttemptRow> = sqlx::query_as(
             "SELECT call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) \
@@ -134,6 +135,10 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
+        if rows.is_empty() {
+            rows = self.archived_rest(namespace, run_id).await?.attempts;
+            rows.truncate(1_000);
+        }
         self.read_attempts(namespace, rows).await
     }
 
@@ -164,7 +169,7 @@ impl Store {
         level: Level,
         limit: u32,
     ) -> Result<Vec<LogRow>> {
-        let mut rows: Vec<LineRow> = sqlx::query_as(
+        let mut rows: Vec<LogLineRow> = sqlx::query_as(
             "SELECT id, source, attempt, number, level, message, at FROM logs \
              WHERE shard = $1 AND run_id = $2 AND id > $3 AND level >= $4 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $6) \
@@ -178,6 +183,11 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
+        if rows.is_empty() {
+            rows = self.archived_rest(namespace, run_id).await?.logs;
+            rows.retain(|row| row.id > after && row.level >= level_code(level));
+            rows.truncate(limit as usize);
+        }
         self.open_texts(namespace, rows.iter_mut().map(|row| &mut row.message).collect()).await?;
         Ok(rows.into_iter().map(LogRow::from).collect())
     }
@@ -220,6 +230,10 @@ impl Store {
         .bind(&**namespace)
         .fetch_all(&mut *self.tenant(namespace).await?)
         .await?;
+        if rows.is_empty() {
+            let rest = self.archived_rest(namespace, run_id).await?;
+            rows = rest.published.into_iter().map(|line| (line.key, line.value.unwrap_or_default(), line.at)).collect();
+        }
         self.open(namespace, sealed_among(rows.iter_mut().map(|(_, value, _)| value))).await?;
         let published = |(key, value, at): (_, Vec<u8>, DateTime<Utc>)| Published {
             key,
@@ -242,123 +256,12 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct EventRow {
-    seq: i32,
-    kind: i16,
-    call: Option<i32>,
-    name: String,
-    input: Option<Vec<u8>>,
-    attempt: i32,
-    failed: bool,
-    outcome: Option<Vec<u8>>,
-    asked_at: Option<DateTime<Utc>>,
-    at: DateTime<Utc>,
-}
-
 /// An event of a page, and how many there were from its first on.
 #[derive(sqlx::FromRow)]
 struct FoundRow {
     #[sqlx(flatten)]
     event: EventRow,
     found: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct AttemptRow {
-    call: i32,
-    attempt: i32,
-    step: Option<String>,
-    attempt_limit: Option<i32>,
-    failure: Option<Vec<u8>>,
-    heartbeat: Option<Vec<u8>>,
-    started_at: DateTime<Utc>,
-    ended_at: Option<DateTime<Utc>>,
-    next_at: Option<DateTime<Utc>>,
-}
-
-#[derive(sqlx::FromRow)]
-struct LineRow {
-    id: i64,
-    source: i32,
-    attempt: i32,
-    number: i32,
-    level: i16,
-    message: String,
-    at: DateTime<Utc>,
-}
-
-fn corrupt(what: &str) -> Error {
-    Error::Internal(sqlx::Error::Decode(format!("in a history: {what}").into()))
-}
-
-fn failure(json: &[u8]) -> Result<Failure> {
-    serde_json::from_slice(json).map_err(|_| corrupt("a failure"))
-}
-
-impl TryFrom<EventRow> for Event {
-    type Error = Error;
-
-    fn try_from(mut row: EventRow) -> Result<Self> {
-        let kind = match row.kind {
-            KIND_CANCEL_REQUESTED => {
-                let reason = CancelReason::named(&row.name).ok_or_else(|| corrupt("why it is asked to stop"))?;
-                EventKind::CancelRequested { reason, inbox: None }
-            }
-            _ => {
-                let outcome = row.outcome.take().ok_or_else(|| corrupt("an event without an outcome"))?;
-                let outcome = if row.failed {
-                    Outcome::Failed(failure(&outcome)?)
-                } else {
-                    Outcome::Ok(Payload::stored(outcome))
-                };
-                EventKind::Completed {
-                    call: call(&mut row)?,
-                    outcome,
-                    attempt: row.attempt.unsigned_abs(),
-                    inbox: None,
-                }
-            }
-        };
-        Ok(Self { seq: row.seq.unsigned_abs(), at: row.at.into(), kind })
-    }
-}
-
-fn call(row: &mut EventRow) -> Result<Call> {
-    let input = Payload::stored(row.input.take().ok_or_else(|| corrupt("a call without an input"))?);
-    let name = || Name::new(&row.name).map_err(|_| corrupt("a name"));
-    let ask = match row.kind {
-        KIND_STEP => Ask::Step { name: name()?, input, options: StepOptions::default() },
-        KIND_SLEEP => {
-            let micros = input.as_str().parse().map_err(|_| corrupt("the length of a sleep"))?;
-            Ask::Sleep { duration: Duration::from_micros(micros) }
-        }
-        KIND_SIGNAL => Ask::Receive { name: name()? },
-        KIND_CHILD => Ask::Child { workflow: name()?, input, options: ChildOptions::default() },
-        KIND_SEND => Ask::sent(name()?, &input).ok_or_else(|| corrupt("a signal that was sent"))?,
-        KIND_UPDATE => Ask::ReceiveUpdate { name: name()? },
-        _ => return Err(corrupt("a kind")),
-    };
-    let (Some(id), Some(asked_at)) = (row.call, row.asked_at) else { return Err(corrupt("an event without a call")) };
-    Ok(Call { id: id.unsigned_abs(), asked_at: asked_at.into(), ask })
-}
-
-impl TryFrom<AttemptRow> for Attempt {
-    type Error = Error;
-
-    fn try_from(row: AttemptRow) -> Result<Self> {
-        Ok(Self {
-            call: row.call.unsigned_abs(),
-            attempt: row.attempt.unsigned_abs(),
-            step: row.step.map(|step| Name::new(&step).map_err(|_| corrupt("a name"))).transpose()?,
-            attempt_limit: row.attempt_limit.map(i32::unsigned_abs),
-            failure: row.failure.as_deref().map(failure).transpose()?,
-            heartbeat: row.heartbeat.map(Payload::stored),
-            started_at: row.started_at.into(),
-            ended_at: row.ended_at.map(Into::into),
-            next_at: row.next_at.map(Into::into),
-        })
-    }
 }
 
 /// Codes of `logs.level`.
@@ -368,22 +271,5 @@ pub(super) fn level_code(level: Level) -> i16 {
         Level::Info => 1,
         Level::Warn => 2,
         Level::Error => 3,
-    }
-}
-
-impl From<LineRow> for LogRow {
-    fn from(row: LineRow) -> Self {
-        let attempt = row.attempt.unsigned_abs();
-        let source = match row.source {
-            -1 => Source::Workflow(attempt),
-            call => Source::Step(call.unsigned_abs(), attempt),
-        };
-        let level = match row.level {
-            0 => Level::Debug,
-            1 => Level::Info,
-            2 => Level::Warn,
-            _ => Level::Error,
-        };
-        Self { id: row.id, source, number: row.number.unsigned_abs(), level, message: row.message, at: row.at.into() }
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
+use super::lines::UpdateLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
@@ -37,6 +38,11 @@ pub enum Letter {
         call: CallId,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// Whoever is at the run is to let go of it.
+    Pause {
+        /// Its row.
+        id: i64,
     },
     /// A request that is to be answered.
     Update {
@@ -186,6 +192,10 @@ impl Store {
             .bind(update_id)
             .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        if row.is_none() {
+            let rest = self.archived_rest(namespace, run_id).await?;
+            row = rest.updates.into_iter().find(|line| line.update_id == update_id).map(UpdateRow::from);
+        }
         self.open(namespace, sealed_among(row.iter_mut().filter_map(|row| row.answer.as_mut()))).await?;
         row.map(Update::try_from).transpose()
     }
@@ -275,6 +285,13 @@ struct UpdateRow {
     has_ended: bool,
 }
 
+impl From<UpdateLine> for UpdateRow {
+    fn from(line: UpdateLine) -> Self {
+        let UpdateLine { update_id: _, name, failed, answer, accepted_at, answered_at } = line;
+        Self { name, failed, answer, accepted_at, answered_at, has_ended: true }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct LetterRow {
     id: Option<i64>,
@@ -287,7 +304,11 @@ impl Letter {
     /// Its row.
     pub fn id(&self) -> i64 {
         match self {
-            Self::Signal { id, .. } | Self::Cancel { id, .. } | Self::Child { id, .. } | Self::Update { id, .. } => *id,
+            Self::Signal { id, .. }
+            | Self::Cancel { id, .. }
+            | Self::Child { id, .. }
+            | Self::Pause { id }
+            | Self::Update { id, .. } => *id,
         }
     }
 }
@@ -306,6 +327,7 @@ fn letter((id, row): (i64, LetterRow)) -> Result<Letter> {
         Some(1) => Letter::Cancel { id, reason: CancelReason::named(&name).ok_or_else(|| corrupt("a reason"))? },
         Some(2) => Letter::Child { id, call: call()?, outcome: Outcome::Ok(Payload::stored(payload)) },
         Some(3) => Letter::Child { id, call: call()?, outcome: Outcome::Failed(failure(&payload)?) },
+        Some(5) => Letter::Pause { id },
         Some(4) => Letter::Update { id, name: checked()?, payload: Payload::stored(payload) },
         _ => return Err(corrupt("a kind")),
     })

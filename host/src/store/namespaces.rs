@@ -1,10 +1,13 @@
 //! Namespaces: their limits, and how much they keep.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::postgres::types::PgInterval;
 
 use super::batch::int;
+use super::schedule::duration;
 use super::{Error, Result, Store};
-use crate::model::{HostId, Namespace, OwnLimits, Timestamp, Who};
+use crate::model::{HostId, Namespace, OwnLimits, Retention, RetentionChange, Timestamp, Who};
 
 /// A namespace, as its operator sees it.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct NamespaceSummary {
     pub created_at: Timestamp,
     /// Bytes that it keeps, about.
     pub stored_bytes: i64,
+    /// How long it keeps what has ended.
+    pub retention: Retention,
 }
 
 #[derive(sqlx::FromRow)]
@@ -28,6 +33,11 @@ struct NamespaceRow {
     seal_payloads: bool,
     created_at: DateTime<Utc>,
     bytes: i64,
+    archive_after: Option<PgInterval>,
+    keep_runs: Option<i64>,
+    delete_after: Option<PgInterval>,
+    keep_keys: PgInterval,
+    export_archive: bool,
 }
 
 /// What a namespace keeps, and its limits.
@@ -54,6 +64,21 @@ impl Store {
             .bind(serde_json::Value::Object(limits).to_string())
             .bind(who.to_string());
         Ok(created.fetch_one(&self.pool).await?)
+    }
+
+    /// Change how long a namespace keeps what has ended.
+    pub async fn put_retention(&self, namespace: &Namespace, change: &RetentionChange, who: &Who) -> Result<()> {
+        let seconds = |time: Option<std::time::Duration>| time.map(|time| format!("{} seconds", time.as_secs_f64()));
+        let mut columns = serde_json::Map::new();
+        let mut say = |name: &str, value| columns.insert(name.to_owned(), value);
+        change.archive_after.map(|time| say("archive_after", json!(seconds(time))));
+        change.keep_runs.map(|runs| say("keep_runs", json!(runs)));
+        change.delete_after.map(|time| say("delete_after", json!(seconds(time))));
+        change.keep_keys.map(|time| say("keep_keys", json!(seconds(Some(time)))));
+        change.export_archive.map(|export| say("export_archive", json!(export)));
+        let put = sqlx::query("SELECT put_retention($1, $2, $3)").bind(&**namespace);
+        put.bind(serde_json::Value::Object(columns).to_string()).bind(who.to_string()).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// A namespace; `None` if there is no such.
@@ -104,9 +129,16 @@ impl Store {
 
 impl From<NamespaceRow> for NamespaceSummary {
     fn from(row: NamespaceRow) -> Self {
-        let NamespaceRow { namespace, limits, seal_payloads, created_at, bytes } = row;
-        let (limits, stored_bytes) = (own_limits(&limits), total(bytes));
-        Self { namespace, limits, seal_payloads, created_at: created_at.into(), stored_bytes }
+        let retention = Retention {
+            archive_after: row.archive_after.map(duration),
+            keep_runs: row.keep_runs.map(i64::unsigned_abs),
+            delete_after: row.delete_after.map(duration),
+            keep_keys: duration(row.keep_keys),
+            export_archive: row.export_archive,
+        };
+        let (limits, stored_bytes) = (own_limits(&row.limits), total(row.bytes));
+        let (seal_payloads, created_at) = (row.seal_payloads, row.created_at.into());
+        Self { namespace: row.namespace, limits, seal_payloads, created_at, stored_bytes, retention }
     }
 }
 

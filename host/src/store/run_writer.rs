@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ pub(super) struct Submission {
     pub(super) records: Vec<Record>,
     pub(super) accepted: Option<oneshot::Sender<Accepted>>,
     pub(super) answer: Option<oneshot::Sender<Result<Verdict, Lost>>>,
+    /// Until it is committed, others of the namespace may have to wait.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What the makers of a run's records and their writer share.
@@ -152,13 +154,14 @@ impl RunWriter {
         if self.run.end.is_cancelled() {
             return Err(Lost);
         }
+        let room = self.run.account.room_to_wait(weight_of(&records)).await;
         let place = self.queue.reserve().await.map_err(|_| Lost)?;
         // Until it is in the queue: nobody gets in between.
         let mut held = self.run.held();
         let (mut all, accepted) = held.take().map_or((Vec::new(), None), |held| (held.records, Some(held.accepted)));
         all.extend(records);
         let number = self.run.submitted.fetch_add(1, Ordering::AcqRel) + 1;
-        place.send(Submission { run: self.run.clone(), number, records: all, accepted, answer });
+        place.send(Submission { run: self.run.clone(), number, records: all, accepted, answer, _room: room });
         Ok(())
     }
 }
@@ -184,7 +187,7 @@ impl Run {
 
 impl Submission {
     pub(super) fn weight(&self) -> Weight {
-        Weight { records: self.records.len(), bytes: self.records.iter().map(Record::bytes).sum() }
+        weight_of(&self.records)
     }
 
     pub(super) fn refuse(&mut self, verdicts: &[(Uuid, i16)]) {
@@ -193,6 +196,10 @@ impl Submission {
             reply(self.accepted.take(), Accepted::Refused);
         }
     }
+}
+
+fn weight_of(records: &[Record]) -> Weight {
+    Weight { records: records.len(), bytes: records.iter().map(Record::bytes).sum() }
 }
 
 pub(super) fn reply<T>(asked: Option<oneshot::Sender<T>>, answer: T) {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
@@ -54,37 +55,40 @@ pub struct RunSummary {
 }
 
 #[derive(sqlx::FromRow)]
-struct SummaryRow {
-    run_id: Uuid,
-    namespace: String,
-    workflow: String,
-    component: String,
-    version: i32,
-    state: i16,
-    durability: i16,
-    idempotency_key: Option<String>,
-    input: Vec<u8>,
-    result: Option<Vec<u8>>,
-    started_at: DateTime<Utc>,
-    cancelled_at: Option<DateTime<Utc>>,
-    closed_at: Option<DateTime<Utc>>,
-    events: i32,
-    wake_at: Option<DateTime<Utc>>,
-    open_calls: Option<Vec<u8>>,
-    deadline_at: Option<DateTime<Utc>>,
-    parent_run_id: Option<Uuid>,
-    generation: i32,
-    tags: Option<Vec<String>>,
+pub(super) struct SummaryRow {
+    pub(super) run_id: Uuid,
+    pub(super) namespace: String,
+    pub(super) workflow: String,
+    pub(super) component: String,
+    pub(super) version: i32,
+    pub(super) state: i16,
+    pub(super) durability: i16,
+    pub(super) idempotency_key: Option<String>,
+    pub(super) input: Vec<u8>,
+    pub(super) result: Option<Vec<u8>>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) cancelled_at: Option<DateTime<Utc>>,
+    pub(super) closed_at: Option<DateTime<Utc>>,
+    pub(super) events: i32,
+    pub(super) wake_at: Option<DateTime<Utc>>,
+    pub(super) open_calls: Option<Vec<u8>>,
+    pub(super) deadline_at: Option<DateTime<Utc>>,
+    pub(super) parent_run_id: Option<Uuid>,
+    pub(super) generation: i32,
+    pub(super) tags: Option<Vec<String>>,
 }
 
 impl Store {
-    /// A run of a namespace; `None` if there is no such.
+    /// A run of a namespace, archived or not; `None` if there is no such.
     pub async fn get_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<RunSummary>> {
         let mut row: Option<SummaryRow> = sqlx::query_as("SELECT * FROM get_run($1, $2)")
             .bind(&**namespace)
             .bind(run_id.0)
             .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
+        if row.is_none() {
+            row = Box::pin(self.archived_rest(namespace, run_id)).await?.run.map(RunLine::into_summary);
+        }
         let payloads = row.iter_mut().flat_map(|row| [Some(&mut row.input), row.result.as_mut()]).flatten();
         self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))

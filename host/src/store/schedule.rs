@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
 
+use super::lines::RunLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
@@ -34,6 +35,8 @@ pub struct Standing {
     pub has_letters: bool,
     /// Whether attempts of steps have left anything.
     pub has_attempts: bool,
+    /// Whether it is not to be taken up.
+    pub is_paused: bool,
 }
 
 /// What [`Store::fire_timers`] did.
@@ -55,25 +58,25 @@ pub struct Reaped {
 }
 
 #[derive(sqlx::FromRow)]
-struct ClaimedRow {
-    run_id: uuid::Uuid,
-    namespace: String,
-    workflow: String,
-    component: String,
-    version: i32,
-    durability: i16,
-    seed: Vec<u8>,
-    input: Vec<u8>,
-    started_at: DateTime<Utc>,
-    deadline_at: Option<DateTime<Utc>>,
-    parent_run_id: Option<uuid::Uuid>,
-    parent_call: Option<i32>,
-    generation: i32,
-    first_seq: i32,
-    first_call: i32,
-    continued_at: Option<DateTime<Utc>>,
-    told: Option<String>,
-    strikes: i16,
+pub(super) struct ClaimedRow {
+    pub(super) run_id: uuid::Uuid,
+    pub(super) namespace: String,
+    pub(super) workflow: String,
+    pub(super) component: String,
+    pub(super) version: i32,
+    pub(super) durability: i16,
+    pub(super) seed: Vec<u8>,
+    pub(super) input: Vec<u8>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) deadline_at: Option<DateTime<Utc>>,
+    pub(super) parent_run_id: Option<uuid::Uuid>,
+    pub(super) parent_call: Option<i32>,
+    pub(super) generation: i32,
+    pub(super) first_seq: i32,
+    pub(super) first_call: i32,
+    pub(super) continued_at: Option<DateTime<Utc>>,
+    pub(super) told: Option<String>,
+    pub(super) strikes: i16,
 }
 
 impl Store {
@@ -138,24 +141,25 @@ impl Store {
     /// Find out what there is to be read of runs that this host has claimed, in one question for all of them.
     pub async fn look_at(&self, claimed: &mut [Claimed]) -> Result<()> {
         let ids: Vec<_> = claimed.iter().map(|claimed| claimed.info.run_id.0).collect();
-        let rows: Vec<(uuid::Uuid, Option<i32>, bool, bool)> =
-            sqlx::query_as("SELECT run_id, next_seq, has_letters, has_attempts FROM standing($1)")
+        let rows: Vec<(uuid::Uuid, Option<i32>, bool, bool, bool)> =
+            sqlx::query_as("SELECT run_id, next_seq, has_letters, has_attempts, is_paused FROM standing($1)")
                 .bind(ids)
                 .fetch_all(&self.pool)
                 .await?;
         let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.0, row)).collect();
         for claimed in claimed {
-            claimed.standing = found.remove(&claimed.info.run_id.0).map(|(_, next_seq, has_letters, has_attempts)| {
+            let row = found.remove(&claimed.info.run_id.0);
+            claimed.standing = row.map(|(_, next_seq, has_letters, has_attempts, is_paused)| {
                 let next_seq = next_seq.map_or(claimed.info.origin.seq, i32::unsigned_abs);
-                Standing { next_seq, has_letters, has_attempts }
+                Standing { next_seq, has_letters, has_attempts, is_paused }
             });
         }
         Ok(())
     }
 
-    /// A run of a namespace, as whoever is at it must know it; `None` if there is no such.
+    /// A run of a namespace, archived or not, as whoever is at it must know it; `None` if there is no such.
     pub async fn recorded_run(&self, namespace: &Namespace, run_id: RunId) -> Result<Option<Claimed>> {
-        let row: Option<ClaimedRow> = sqlx::query_as(
+        let mut row: Option<ClaimedRow> = sqlx::query_as(
             "SELECT c.* FROM runs r CROSS JOIN LATERAL as_claimed(r, 0::smallint) c \
              WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3",
         )
@@ -164,6 +168,9 @@ impl Store {
         .bind(&**namespace)
         .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
+        if row.is_none() {
+            row = self.archived_rest(namespace, run_id).await?.run.map(RunLine::into_claimed).transpose()?;
+        }
         Ok(self.claimed(row).await?.pop())
     }
 
@@ -185,12 +192,7 @@ impl Store {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let (fired, next_in): (i32, Option<PgInterval>) =
             sqlx::query_as("SELECT fired, next_in FROM fire_timers($1)").bind(limit).fetch_one(&self.pool).await?;
-        let next_in = next_in.map(|interval| {
-            let days = i64::from(interval.days) + 30 * i64::from(interval.months);
-            let micros = interval.microseconds.saturating_add(days.saturating_mul(86_400_000_000));
-            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-        });
-        Ok(Fired { fired: fired.unsigned_abs(), next_in })
+        Ok(Fired { fired: fired.unsigned_abs(), next_in: next_in.map(duration) })
     }
 
     /// Free the runs of other hosts that are dead: whose lease has run out, or whose session is gone and who have been
@@ -217,7 +219,9 @@ impl Store {
 
     /// Take dead rows out of the tables that change all the time.
     pub async fn vacuum(&self) -> Result<()> {
-        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, inbox, children, hosts").execute(&self.pool).await?;
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, inbox, children, hosts")
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }
@@ -256,6 +260,13 @@ impl TryFrom<ClaimedRow> for Claimed {
             laps: 0,
         })
     }
+}
+
+/// As the database says how long something is; below zero, nothing.
+pub(super) fn duration(interval: PgInterval) -> Duration {
+    let days = i64::from(interval.days) + 30 * i64::from(interval.months);
+    let micros = interval.microseconds.saturating_add(days.saturating_mul(86_400_000_000));
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 pub(super) fn durability(code: i16) -> Durability {

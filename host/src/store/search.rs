@@ -37,7 +37,7 @@ pub struct RunListing {
 }
 
 /// Which runs: those that have all that is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
     /// Of this workflow.
     pub workflow: Option<Name>,

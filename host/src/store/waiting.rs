@@ -39,6 +39,11 @@ impl Weight {
     fn cost(self) -> u64 {
         (1 + self.records + self.bytes / 256) as u64
     }
+
+    /// Bytes that it takes while it waits, about.
+    pub(super) fn memory(self) -> usize {
+        self.bytes + self.records * 256
+    }
 }
 
 impl<T> Default for Waiting<T> {

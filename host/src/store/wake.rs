@@ -18,6 +18,8 @@ pub enum Hint {
     Ready,
     /// A letter has come for a run that a host is at.
     Mail(RunId),
+    /// A schedule is another than it was: its next tick may be sooner than hosts know.
+    Schedule,
 }
 
 /// The most hints in one NOTIFY, whose payload has at most 8,000 bytes.
@@ -28,6 +30,7 @@ impl Hint {
         match self {
             Self::Ready => "r".to_owned(),
             Self::Mail(run_id) => format!("m{}", run_id.0.simple()),
+            Self::Schedule => "s".to_owned(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Hint {
         match text.as_bytes().first()? {
             b'r' => Some(Self::Ready),
             b'm' => run_id().map(Self::Mail),
+            b's' => Some(Self::Schedule),
             _ => None,
         }
     }
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn hints_are_read_as_they_were_written_and_fit_into_a_notification() {
         let run_id = RunId::new();
-        for hint in [Hint::Ready, Hint::Mail(run_id)] {
+        for hint in [Hint::Ready, Hint::Mail(run_id), Hint::Schedule] {
             assert_eq!(Hint::decode(&hint.encode()), Some(hint));
         }
         assert!(HINTS_MAX * (Hint::Mail(run_id).encode().len() + 1) < 8_000);

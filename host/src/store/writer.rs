@@ -190,7 +190,7 @@ impl Writer {
         }
         let verdicts: HashMap<_, _> = own.into_iter().collect();
         let mut ended: HashMap<_, _> = ended.into_iter().map(|summary| (summary.run_id, summary)).collect();
-        for Submission { run, number, records, accepted, answer } in submissions {
+        for Submission { run, number, records, accepted, answer, .. } in submissions {
             let verdict = match verdicts.get(&run.run_id.0) {
                 None => Ok(Verdict::Done),
                 Some(2) => Ok(Verdict::Mail),

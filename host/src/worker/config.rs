@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::ArchiveStore;
 use crate::model::MasterKeys;
 use crate::run::RunConfig;
 use crate::sandbox::{Compiler, Limits, Resolve, SystemResolver};
@@ -28,6 +30,30 @@ pub struct HostConfig {
     pub resolver: Resolver,
     /// Seal and open secrets, and payloads of the namespaces that want it. Without any, there are none of either.
     pub master_keys: Option<Arc<MasterKeys>>,
+    /// How it looks after the archive.
+    pub archive: ArchiveConfig,
+}
+
+/// How a host looks after the archive.
+#[derive(Clone, Debug)]
+pub struct ArchiveConfig {
+    /// How often.
+    pub every: Duration,
+    /// Where archived runs are exported to before they are deleted, for namespaces that want it.
+    pub store: Option<ArchiveStore>,
+}
+
+impl ArchiveConfig {
+    /// Whether this host can export.
+    pub fn can_export(&self) -> bool {
+        self.store.is_some()
+    }
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(60), store: None }
+    }
 }
 
 /// Whom the API serves.

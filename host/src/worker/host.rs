@@ -39,6 +39,8 @@ pub struct Host {
     pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
     pub(super) ready: Notify,
+    /// The next tick of a schedule may be sooner than is known here.
+    pub(super) schedules: Notify,
     /// A claim or a start failed: it may have been committed all the same.
     pub(super) unanswered: Notify,
     pub(super) notifier: Notifier,
@@ -83,6 +85,7 @@ impl Host {
             depths: Depths::default(),
             threads,
             ready: Notify::new(),
+            schedules: Notify::new(),
             unanswered: Notify::new(),
             notifier,
             runner: watch::Sender::new(None),
@@ -189,7 +192,8 @@ impl Host {
     ) -> store::Result<Sent> {
         let tenant = self.tenant_with_room(namespace).await?;
         let inbox = InboxMax::from(&*tenant.limits);
-        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await?;
+        let sent = self.store.send_signal(namespace, run_id, name, payload, signal_id, inbox).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         if sent.accepted {
             tenant.account.add_row(payload.len());
         }
@@ -199,7 +203,8 @@ impl Host {
 
     /// Ask a run to stop.
     pub async fn request_cancel(&self, namespace: &Namespace, run_id: RunId, who: &Who) -> store::Result<Sent> {
-        let sent = self.store.request_cancel(namespace, run_id, who).await?;
+        let sent = self.store.request_cancel(namespace, run_id, who).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         self.tell_owner(run_id, sent.owner);
         Ok(sent)
     }
@@ -274,7 +279,8 @@ impl Host {
     ) -> store::Result<Sent> {
         let tenant = self.tenant_with_room(namespace).await?;
         let inbox = InboxMax::from(&*tenant.limits);
-        let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await?;
+        let sent = self.store.send_update(namespace, run_id, name, payload, update_id, inbox).await;
+        let sent = self.unless_archived(namespace, run_id, sent).await?;
         if sent.accepted {
             tenant.account.add_row(payload.len());
         }
@@ -311,7 +317,8 @@ impl Host {
         failure: &Failure,
         who: &Who,
     ) -> store::Result<()> {
-        let (owner, parent) = self.store.terminate_run(namespace, run_id, failure, who).await?;
+        let terminated = self.store.terminate_run(namespace, run_id, failure, who).await;
+        let (owner, parent) = self.unless_archived(namespace, run_id, terminated).await?;
         if owner.is_some() {
             self.tell_owner(run_id, owner);
         }
@@ -358,7 +365,7 @@ impl Host {
         }
     }
 
-    fn tell_owner(&self, run_id: RunId, owner: Option<HostId>) {
+    pub(super) fn tell_owner(&self, run_id: RunId, owner: Option<HostId>) {
         match owner {
             Some(owner) if owner == self.host_id => self.tell(run_id),
             Some(_) => self.notifier.send(Hint::Mail(run_id)),

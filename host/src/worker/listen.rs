@@ -25,7 +25,7 @@ async fn pass_on(host: &Host, mut listener: HintListener) -> crate::store::Error
         match listener.receive().await {
             Ok(Some(hints)) => hints.into_iter().for_each(|hint| act(host, hint)),
             // The session was away: anything may have been missed.
-            Ok(None) => act(host, Hint::Ready),
+            Ok(None) => [Hint::Ready, Hint::Schedule].into_iter().for_each(|hint| act(host, hint)),
             Err(error) => return error,
         }
     }
@@ -35,5 +35,6 @@ fn act(host: &Host, hint: Hint) {
     match hint {
         Hint::Ready => host.ready.notify_one(),
         Hint::Mail(run_id) => host.tell(run_id),
+        Hint::Schedule => host.schedules.notify_one(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Host;
-use crate::model::{GuestLimits, LimitError, Namespace, Who};
+use crate::model::{GuestLimits, LimitError, Namespace, RetentionChange, RetentionError, Who};
 use crate::run::{SecretError, Tenant};
 use crate::store::{self, NamespaceSummary};
 
@@ -13,6 +13,12 @@ pub enum NamespaceError {
     /// A limit that it cannot have.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// How long it is to keep what has ended.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    /// What it has archived is to be exported, and this host would not know where to.
+    #[error("this host has no place to write archived runs to: start it with --archive-store")]
+    NoArchiveStore,
     /// Its payloads are to be sealed, and cannot be.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -23,14 +29,20 @@ pub enum NamespaceError {
 
 impl Host {
     /// Create a namespace or change its limits: `None` is the host's limit again, and what is not named stays; and whether its
-    /// payloads are sealed from now on. Other hosts follow within a second. Returns whether it is a new one.
+    /// payloads are sealed from now on, and how long it keeps what has ended. Other hosts follow within a second. Returns whether it is
+    /// a new one.
     pub async fn put_namespace(
         &self,
         namespace: &Namespace,
         limits: &[(String, Option<u64>)],
         seal_payloads: Option<bool>,
+        retention: &RetentionChange,
         who: &Who,
     ) -> Result<bool, NamespaceError> {
+        retention.check()?;
+        if retention.export_archive == Some(true) && !self.config.archive.can_export() {
+            return Err(NamespaceError::NoArchiveStore);
+        }
         if seal_payloads == Some(true) {
             self.secrets.check()?;
         }
@@ -40,6 +52,9 @@ impl Host {
         let is_new = self.store.put_namespace(namespace, limits, who).await?;
         if let Some(seal) = seal_payloads {
             self.secrets.seal_payloads(namespace, seal, who).await?;
+        }
+        if !retention.is_empty() {
+            self.store.put_retention(namespace, retention, who).await?;
         }
         self.namespaces.forget(namespace).await;
         Ok(is_new)

@@ -13,7 +13,7 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, mut hints: mpsc::U
         match hint {
             Hint::Ready => host.became_ready(),
             Hint::Mail(run_id) if runner.tell(run_id) => {}
-            mail @ Hint::Mail(_) => host.notifier.send(mail),
+            hint @ (Hint::Mail(_) | Hint::Schedule) => host.notifier.send(hint),
         }
     }
 }

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{
-    Host, adopt, cancel_released, claim, count_storage, fire_timers, heartbeat, note_key_use, pass_on, reap,
-    try_suspects, vacuum,
+    Host, adopt, archive, cancel_released, claim, count_storage, fire_schedules, fire_timers, heartbeat, note_key_use,
+    pass_on, reap, release_paused, try_suspects, vacuum,
 };
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
@@ -80,6 +80,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(claim::run(host.clone(), runner.clone(), lease.clone()));
     actors.spawn(adopt::run(host.clone(), runner.clone()));
     actors.spawn(fire_timers::run(host.clone(), runner.clone(), clock));
+    actors.spawn(fire_schedules::run(host.clone()));
     actors.spawn(pass_on::run(host.clone(), runner.clone(), hinted));
     actors.spawn(cancel_released::run(host.clone()));
     actors.spawn(reap::run(host.clone(), lease.clone()));
@@ -87,6 +88,8 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(try_suspects::run(host.clone(), runner.clone(), lease.clone()));
     actors.spawn(count_storage::run(host.clone()));
     actors.spawn(vacuum::run(host.clone()));
+    actors.spawn(release_paused::run(host.clone()));
+    actors.spawn(archive::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));
 
     tokio::select! {

@@ -91,6 +91,12 @@ async fn slow(milliseconds: u64, timeout_ms: u64, attempts: u32) -> Result<u64> 
     takes(milliseconds).timeout(ms(timeout_ms)).retry(retry).await
 }
 
+/// A step that takes `milliseconds`, and then another.
+#[windlass::workflow]
+async fn slow_then_quick(milliseconds: u64) -> Result<u64> {
+    Ok(takes(milliseconds).await? + double(1).await?)
+}
+
 #[windlass::step]
 async fn takes(milliseconds: u64) -> Result<u64> {
     std::thread::sleep(ms(milliseconds));

@@ -38,25 +38,30 @@ CREATE TYPE run_filter AS (
     started_from timestamptz, started_to timestamptz, closed_from timestamptz, closed_to timestamptz
 );
 
--- Whether the row of a run has all that is asked for. A live run is open here; where it stands, live_state says.
+-- The states of a run that is not over.
+CREATE FUNCTION is_live(p_state smallint) RETURNS boolean LANGUAGE sql IMMUTABLE
+RETURN p_state IN (0, 1, 2, 7);
+
+-- Whether the row of a run has all that is asked for. p_row_state is a state as runs has it: what is not over is the same there; where it
+-- stands, live_state says.
 CREATE FUNCTION is_asked_for(
-    r runs, p_state smallint, p_workflow text, p_component text, p_version integer, p_parent uuid, p_code text, p_tags text[],
+    r runs, p_row_state smallint, p_workflow text, p_component text, p_version integer, p_parent uuid, p_code text, p_tags text[],
     p_closed_from timestamptz, p_closed_to timestamptz
 ) RETURNS boolean LANGUAGE sql STABLE
-RETURN (p_state IS NULL OR r.state = greatest(p_state - 2, 0)) AND (p_workflow IS NULL OR r.workflow = p_workflow)
+RETURN (p_row_state IS NULL OR r.state = p_row_state) AND (p_workflow IS NULL OR r.workflow = p_workflow)
     AND (p_component IS NULL OR r.component = p_component) AND (p_version IS NULL OR r.version = p_version)
     AND (p_parent IS NULL OR r.parent_run_id = p_parent) AND (p_code IS NULL OR r.failure_code = p_code)
     AND (p_tags IS NULL OR r.tags @> p_tags)
     AND (p_closed_from IS NULL OR r.closed_at >= p_closed_from) AND (p_closed_to IS NULL OR r.closed_at < p_closed_to);
 
--- Where an open run stands.
-CREATE FUNCTION live_state(p_shard smallint, p_run_id uuid) RETURNS smallint LANGUAGE plpgsql STABLE AS $$
+-- Where a run stands that is not over, as run_state has it. (Of many, no row is copied for it.)
+CREATE FUNCTION live_state(p_shard smallint, p_run_id uuid, p_namespace text, p_workflow text, p_paused_at timestamptz)
+RETURNS smallint LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    -- As run_state has it; most of many wait.
-    IF EXISTS (SELECT FROM parked p WHERE p.shard = p_shard AND p.run_id = p_run_id) THEN
-        RETURN 2;
-    END IF;
-    RETURN EXISTS (SELECT FROM owned o WHERE o.shard = p_shard AND o.run_id = p_run_id)::integer;
+    RETURN CASE WHEN EXISTS (SELECT FROM owned o WHERE o.shard = p_shard AND o.run_id = p_run_id) THEN 1
+                WHEN p_paused_at IS NOT NULL OR is_paused(p_namespace, p_workflow) THEN 7
+                WHEN EXISTS (SELECT FROM parked p WHERE p.shard = p_shard AND p.run_id = p_run_id) THEN 2
+                ELSE 0 END;
 END $$;
 
 -- What follows reads an index from its newest end on and stops when it has enough, whatever the planner thinks of it: it cannot know for how
@@ -92,7 +97,7 @@ BEGIN
             ORDER BY r.started_at DESC, r.run_id DESC OFFSET p_nth - 1 LIMIT 1;
         WHEN 'state' THEN
             SELECT r.started_at, r.run_id INTO at, id FROM runs r
-            WHERE r.namespace = p_namespace AND r.state = greatest(f.state - 2, 0) AND r.state <> 1
+            WHERE r.namespace = p_namespace AND r.state = CASE WHEN is_live(f.state) THEN 0 ELSE f.state - 2 END AND r.state <> 1
               AND r.started_at >= p_low_at AND (r.started_at, r.run_id) < (p_high_at, p_high_id)
             ORDER BY r.started_at DESC, r.run_id DESC OFFSET p_nth - 1 LIMIT 1;
         WHEN 'workflow' THEN
@@ -117,6 +122,8 @@ SET enable_sort = off SET enable_bitmapscan = off SET enable_hashjoin = off SET 
 #variable_conflict use_column
 DECLARE
     nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    live CONSTANT boolean := coalesce(is_live(f.state), false);
+    row_state CONSTANT smallint := CASE WHEN live THEN 0 ELSE f.state - 2 END;
     high_at timestamptz := coalesce(p_before_at, 'infinity');
     high_id uuid := coalesce(p_before_id, nobody);
     low_at timestamptz := coalesce(f.started_from, '-infinity');
@@ -154,7 +161,7 @@ BEGIN
         LOOP
             -- If nothing else is asked for, all that are looked at are found.
             IF num_nonnulls(f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.closed_from, f.closed_to)
-               + coalesce(cardinality(f.tags), 0) = 1 AND coalesce(f.state > 2, true) THEN
+               + coalesce(cardinality(f.tags), 0) = 1 AND NOT live THEN
                 best := way.name;
                 best_tag := way.tag;
                 EXIT;
@@ -189,49 +196,49 @@ BEGIN
             FROM run_tags t JOIN runs r ON r.shard = t.shard AND r.run_id = t.run_id
             WHERE t.namespace = p_namespace AND t.tag = best_tag AND r.namespace = p_namespace
               AND (t.started_at, t.run_id) >= (low_at, low_id) AND (t.started_at, t.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY t.started_at DESC, t.run_id DESC LIMIT p_limit;
         WHEN 'parent' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
             WHERE r.namespace = p_namespace AND r.parent_run_id = f.parent_run_id
               AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'failure' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
             WHERE r.namespace = p_namespace AND r.failure_code = f.failure_code
               AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'state' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
-            WHERE r.namespace = p_namespace AND r.state = greatest(f.state - 2, 0) AND r.state <> 1
+            WHERE r.namespace = p_namespace AND r.state = row_state AND r.state <> 1
               AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'workflow' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
             WHERE r.namespace = p_namespace AND r.workflow = f.workflow
               AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'time' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
             WHERE r.namespace = p_namespace
               AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-              AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
                                    f.closed_to)
-              AND (f.state > 2 OR f.state IS NULL OR live_state(r.shard, r.run_id) = f.state)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'owned' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true
@@ -240,7 +247,7 @@ BEGIN
                 SELECT r.shard, r.run_id, r.started_at FROM runs r
                 WHERE r.shard = q.shard AND r.run_id = q.run_id AND r.namespace = p_namespace
                   AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-                  AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags,
+                  AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags,
                                    f.closed_from, f.closed_to)
                 LIMIT 1) r
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
@@ -253,8 +260,9 @@ BEGIN
                 SELECT r.shard, r.run_id, r.started_at FROM runs r
                 WHERE r.shard = q.shard AND r.run_id = q.run_id AND r.namespace = p_namespace
                   AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
-                  AND is_asked_for(r, f.state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags,
+                  AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags,
                                    f.closed_from, f.closed_to)
+                  AND live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = 0
                 LIMIT 1) r
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
     END CASE;
@@ -274,7 +282,8 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT q.run_id, r.workflow, r.component, r.version, CASE r.state WHEN 0 THEN live_state(r.shard, r.run_id) ELSE r.state + 2 END::smallint,
+    SELECT q.run_id, r.workflow, r.component, r.version,
+           CASE r.state WHEN 0 THEN live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) ELSE r.state + 2 END::smallint,
            q.started_at, r.closed_at, r.parent_run_id, r.failure_code, r.tags, q.is_match
     FROM find_runs(p_namespace, f, p_before_at, p_before_id, p_limit, 2000) q
     LEFT JOIN runs r ON r.shard = q.shard AND r.run_id = q.run_id

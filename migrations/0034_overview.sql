@@ -1,7 +1,7 @@
 -- How runs stand, for people and programs that look after many of them: one call for any number of runs.
 --
 -- The database knows what was delivered to a run (events), what its steps failed with or have been at for long (attempts), and what it
--- waits for while no host is at it (parked). A step that a host has begun a moment ago is in none of them yet.
+-- waits for while no host is at it (parked, paused). A step that a host has begun a moment ago is in none of them yet.
 
 -- Steps of these runs, since they last continued as new: the last thousand that were delivered to each, and those that are open.
 --
@@ -19,12 +19,13 @@ BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT r.shard, r.run_id, r.component, r.version, r.state = 0 AS is_open, r.first_seq, r.first_call,
-               convert_from(p.open_calls, 'UTF8')::jsonb AS open_calls
+               convert_from(coalesce(p.open_calls, nullif(h.open_calls, '')), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
         JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.namespace = p_namespace
         LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
+        LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
     ), known AS MATERIALIZED (
-        -- All that a parked run waits for is among its open calls, unless there are more than are kept.
+        -- All that a run waits for that nobody is at is among its open calls, unless there are more than are kept.
         SELECT a.*, NOT a.is_open OR coalesce(jsonb_array_length(a.open_calls) < 100, false) AS is_all FROM asked a
     ), delivered AS MATERIALIZED (
         SELECT k.run_id, e.call, k.component, k.version, k.is_all, e.name, e.attempt, e.failed, e.outcome, e.asked_at, e.at
@@ -83,9 +84,9 @@ END $$;
 
 -- Where these runs stand, and what to do about it.
 --
--- health: healthy, waiting, retrying, stuck, quarantined, failed. recommended_action: none; wait, it goes on by itself; signal, it waits for
--- somebody; check-hosts, no host has taken it up for a minute; make-room, its namespace is full; investigate, it cannot go on; retry, it
--- has failed, and another run may not.
+-- health: healthy, waiting, retrying, stuck, paused, quarantined, failed. recommended_action: none; wait, it goes on by itself; signal, it
+-- waits for somebody; resume, somebody has paused it; check-hosts, no host has taken it up for a minute; make-room, its namespace is full;
+-- investigate, it cannot go on; retry, it has failed, and another run may not.
 CREATE FUNCTION run_context(p_namespace text, p_run_ids uuid[])
 RETURNS TABLE (
     run_id uuid, workflow text, component text, version integer, execution_status smallint, health text, recommended_action text,
@@ -106,20 +107,23 @@ BEGIN
         FROM step_readiness(p_namespace, p_run_ids) s GROUP BY s.run_id
     ), asked AS MATERIALIZED (
         SELECT r.shard, r.run_id, r.workflow, r.component, r.version, r.state, r.failure_code, r.started_at, r.closed_at,
-               run_state(r.state, o.run_id IS NOT NULL, p.run_id IS NOT NULL) AS status,
-               coalesce(o.strikes, p.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
-               convert_from(p.open_calls, 'UTF8')::jsonb AS open_calls
+               CASE r.state WHEN 0 THEN live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) ELSE r.state + 2 END::smallint
+                   AS status,
+               coalesce(o.strikes, p.strikes, h.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
+               convert_from(coalesce(p.open_calls, nullif(h.open_calls, '')), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
         JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.namespace = p_namespace
         LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
         LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
-        LEFT JOIN ready q ON r.state = 0 AND o.run_id IS NULL AND p.run_id IS NULL
+        LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
+        LEFT JOIN ready q ON r.state = 0 AND o.run_id IS NULL AND p.run_id IS NULL AND h.run_id IS NULL
              AND q.shard = r.shard AND q.namespace = r.namespace AND q.run_id = r.run_id
     ), weighed AS (
         SELECT a.*, coalesce(s.completed, 0) AS completed, coalesce(s.failed, 0) AS failed, coalesce(s.running, 0) AS running,
                coalesce(s.retrying, 0) AS retrying, coalesce(s.abandoned, 0) AS abandoned,
                CASE a.state WHEN 1 THEN 'healthy' WHEN 3 THEN 'healthy' WHEN 2 THEN 'failed' WHEN 4 THEN 'quarantined'
-                    ELSE CASE WHEN a.ready_at < late OR a.wake_at < late OR a.open_calls @> '[{"kind": "room"}]' THEN 'stuck'
+                    ELSE CASE WHEN a.status = 7 THEN 'paused'
+                              WHEN a.ready_at < late OR a.wake_at < late OR a.open_calls @> '[{"kind": "room"}]' THEN 'stuck'
                               WHEN s.retrying > 0 OR a.strikes > 0 THEN 'retrying'
                               WHEN a.status = 2 THEN 'waiting' ELSE 'healthy' END END AS health
         FROM asked a LEFT JOIN steps s USING (run_id)
@@ -129,6 +133,7 @@ BEGIN
                 WHEN w.health = 'stuck' THEN 'check-hosts'
                 WHEN w.health = 'quarantined' THEN 'investigate'
                 WHEN w.health = 'failed' THEN 'retry'
+                WHEN w.health = 'paused' THEN 'resume'
                 WHEN w.status = 2 AND w.wake_at IS NULL AND NOT w.open_calls @> '[{"kind": "child"}]' THEN 'signal'
                 WHEN w.state = 0 THEN 'wait'
                 ELSE 'none' END,
@@ -145,10 +150,10 @@ BEGIN
 END $$;
 
 -- How many runs stand where, of a namespace, or of all together (as the owner of the tables): ready, and suspects among them; running;
--- waiting, and late among them, whose time has come; with the time since when the first of them does.
+-- waiting, and late among them, whose time has come; paused, and put aside; with the time since when the first of them does.
 CREATE FUNCTION queue_depths(p_namespace text)
 RETURNS TABLE (queue text, depth bigint, oldest_at timestamptz) LANGUAGE plpgsql STABLE
--- All of three small tables is read, and so in the order in which it lies there.
+-- All of four small tables is read, and so in the order in which it lies there.
 SET enable_seqscan = on AS $$
 BEGIN
     RETURN QUERY
@@ -164,7 +169,9 @@ BEGIN
         SELECT count(*) AS depth, min(p.parked_at) AS oldest_at, count(*) FILTER (WHERE p.wake_at < clock_timestamp()) AS late,
                min(p.wake_at) FILTER (WHERE p.wake_at < clock_timestamp()) AS late_at
         FROM parked p WHERE p_namespace IS NULL OR p.namespace = p_namespace
-    ) p CROSS JOIN LATERAL (VALUES ('waiting', p.depth, p.oldest_at), ('late', p.late, p.late_at)) AS u (queue, depth, oldest_at);
+    ) p CROSS JOIN LATERAL (VALUES ('waiting', p.depth, p.oldest_at), ('late', p.late, p.late_at)) AS u (queue, depth, oldest_at)
+    UNION ALL
+    SELECT 'paused', count(*), min(h.at) FROM paused h WHERE p_namespace IS NULL OR h.namespace = p_namespace;
 END $$;
 
 -- Figures of a namespace by name. Counts of runs stop at 10,000.

@@ -1,0 +1,237 @@
+//! Each tick starts its run once, whoever dies over it.
+
+use rustix::process::{Signal, kill_process};
+use serde_json::json;
+
+use super::{FAR_AWAY, delete, get, put};
+use crate::harness::api::Api;
+use crate::harness::database::Database;
+use crate::harness::eventually;
+use crate::harness::guests::guest_bytes;
+use crate::harness::host::HostProcess;
+use crate::harness::proxy::{Moment, Proxy};
+
+/// Short, so that the next host takes over soon.
+const OPTIONS: [&str; 2] = ["--lease", "2s"];
+
+/// Do as if no host had dealt with it for so many seconds.
+async fn last_dealt_with(database: &Database, schedule: &str, seconds: u32) {
+    let earlier = format!(
+        "WITH changed AS (UPDATE schedules SET next_tick = date_trunc('second', now()) - interval '{seconds} seconds', \
+         due_at = date_trunc('second', now()) - interval '{seconds} seconds' WHERE schedule = '{schedule}' RETURNING 1) \
+         SELECT count(*) FROM changed"
+    );
+    assert_eq!(database.count(&earlier).await, 1);
+}
+
+/// Ticks that have a run, and runs.
+async fn ticks_and_runs(database: &Database) -> (i64, i64) {
+    let of_schedules = "FROM runs WHERE idempotency_key LIKE 'schedule/%'";
+    let ticks = database.count(&format!("SELECT count(DISTINCT idempotency_key) {of_schedules}")).await;
+    (ticks, database.count(&format!("SELECT count(*) {of_schedules}")).await)
+}
+
+/// All that `s` has started, when it has nothing to make up for any more.
+async fn started(api: &Api) -> i64 {
+    eventually("nothing is to be made up for", async || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("later").as_micros();
+        let next = get(api, "s").await.next_ticks[0];
+        (u128::from(next.as_micros()) > now).then_some(())
+    })
+    .await;
+    i64::try_from(get(api, "s").await.started).expect("few")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
+    let database = Database::new().await;
+    let mut hosts = Vec::new();
+    for _ in 0..3 {
+        hosts.push(HostProcess::serve(&database, &OPTIONS).await);
+    }
+    let api = &hosts[0].api.clone();
+    api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    put(api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
+    last_dealt_with(&database, "s", 300).await;
+    eventually("they are under way", async || (get(api, "s").await.started > 20).then_some(())).await;
+    // One of them stops in the middle of it, past its lease, and goes on as if nothing had happened; another dies.
+    hosts[1].pause();
+    hosts[2].kill();
+    let made_up = started(api).await;
+    hosts[1].unpause();
+    eventually("it goes on", async || {
+        (get(api, "s").await.started >= u64::try_from(made_up).expect("few") + 4).then_some(())
+    })
+    .await;
+    super::post(api, "s", "pause", json!({})).await;
+    let view = get(api, "s").await;
+    assert_eq!((view.skipped, view.missed, view.failed), (0, 0, 0));
+    assert!(view.started >= 304);
+    let (ticks, runs) = ticks_and_runs(&database).await;
+    assert_eq!((ticks, runs), (runs, i64::try_from(view.started).expect("few")));
+    // None was left out.
+    let seconds = "SELECT extract(epoch FROM max(t) - min(t))::bigint + 1 FROM \
+                   (SELECT substr(idempotency_key, 12)::timestamptz AS t FROM runs WHERE idempotency_key LIKE 'schedule/s/%') q";
+    assert_eq!(database.count(seconds).await, runs);
+    eventually("all runs end", async || {
+        (database.count("SELECT count(*) FROM runs WHERE state = 0").await == 0).then_some(())
+    })
+    .await;
+}
+
+/// A host dies just before or just after the commit of a tick; the next one finds out which.
+async fn killed_over_a_tick(moment: Moment) {
+    let database = Database::new().await;
+    let proxy = Proxy::open(&database).await;
+    let host = HostProcess::serve(&proxy.database, &OPTIONS).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    put(&host.api, "s", json!({ "workflow": "steps", "input": 4, "spec": { "cron": FAR_AWAY } })).await.expect("made");
+    let pid = host.pid();
+    proxy.at_commit(1, moment, move || kill_process(pid, Signal::KILL).expect("killed"));
+    last_dealt_with(&database, "s", 1).await;
+    eventually("it is killed", async || proxy.is_done().then_some(())).await;
+    assert_eq!(ticks_and_runs(&database).await, if moment == Moment::Before { (0, 0) } else { (1, 1) });
+
+    let next = HostProcess::serve(&database, &OPTIONS).await;
+    let run =
+        eventually("it is dealt with", async || get(&next.api, "s").await.last_ticks.first()?.run_id.clone()).await;
+    assert_eq!(next.api.result(&run).await, json!(12));
+    assert_eq!(ticks_and_runs(&database).await, (1, 1), "killed {moment:?}");
+    let view = get(&next.api, "s").await;
+    assert_eq!((view.started, view.last_ticks.len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_dies_before_the_commit_of_a_tick_leaves_it_to_the_next() {
+    killed_over_a_tick(Moment::Before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_dies_after_the_commit_of_a_tick_has_started_its_run() {
+    killed_over_a_tick(Moment::After).await;
+}
+
+/// The answer is lost and the host lives: it looks again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_whose_commit_is_not_answered_is_not_started_twice() {
+    let database = Database::new().await;
+    let proxy = Proxy::open(&database).await;
+    let host = HostProcess::serve(&proxy.database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    put(&host.api, "s", json!({ "workflow": "steps", "spec": { "cron": FAR_AWAY }, "input": 1, "overlap": "allow" }))
+        .await
+        .expect("made");
+    proxy.at_commit(1, Moment::After, || {});
+    last_dealt_with(&database, "s", 1).await;
+    eventually("it is cut off", async || proxy.is_done().then_some(())).await;
+    last_dealt_with(&database, "s", 0).await;
+    eventually("the next is dealt with", async || (get(&host.api, "s").await.started == 2).then_some(())).await;
+    assert_eq!(ticks_and_runs(&database).await, (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_starts_when_it_is_due_at_whichever_host_that_is_known() {
+    let database = Database::new().await;
+    let hosts = [HostProcess::serve(&database, &OPTIONS).await, HostProcess::serve(&database, &OPTIONS).await];
+    hosts[0].api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let late = "SELECT coalesce(max(extract(epoch FROM started_at - substr(idempotency_key, 12)::timestamptz) * 1000), 0)::bigint \
+                FROM runs WHERE idempotency_key LIKE 'schedule/s/%'";
+    put(&hosts[0].api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
+    eventually("it has ticked", async || (get(&hosts[0].api, "s").await.started >= 3).then_some(())).await;
+    let late = database.count(late).await;
+    // Of a machine that has other things to do.
+    assert!(late < 900, "{late} ms");
+    delete(&hosts[1].api, "s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_of_a_time_without_hosts_are_made_up_for_in_order_unless_they_are_too_late() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let body =
+        json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow", "catch_up": "60s" });
+    put(&host.api, "s", body).await.expect("made");
+    last_dealt_with(&database, "s", 100_000).await;
+    eventually("those that are too late are missed", async || {
+        (get(&host.api, "s").await.missed >= 99_930).then_some(())
+    })
+    .await;
+    let started = started(&host.api).await;
+    super::post(&host.api, "s", "pause", json!({})).await;
+    let view = get(&host.api, "s").await;
+    assert!((50..=100).contains(&started) && view.missed <= 99_960 && view.skipped == 0, "{view:?}");
+    assert_eq!(view.last_ticks[0].outcome, "started");
+    let out_of_order = "SELECT count(*) FROM (SELECT started_at < lag(started_at) OVER (ORDER BY idempotency_key) AS wrong \
+                        FROM runs WHERE idempotency_key LIKE 'schedule/s/%') q WHERE wrong";
+    assert_eq!(database.count(out_of_order).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ticks_once_starts_one_run_and_is_over() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let soon = database
+        .text("SELECT to_char((now() + interval '1 second') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
+    let body = json!({ "workflow": "steps", "input": 3, "spec": { "at": soon.await } });
+    put(&host.api, "s", body.clone()).await.expect("made");
+    let run = eventually("it ticks", async || get(&host.api, "s").await.last_ticks.first()?.run_id.clone()).await;
+    assert_eq!(host.api.result(&run).await, json!(6));
+    let view = get(&host.api, "s").await;
+    assert_eq!((view.started, view.next_ticks.len()), (1, 0));
+    // Put again, it is over still.
+    assert!(put(&host.api, "s", body).await.expect("as it was").next_ticks.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_that_can_start_nothing_says_why_and_the_next_one_starts_again() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    put(&host.api, "s", json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "overlap": "allow" }))
+        .await
+        .expect("made");
+    let (gone, back) = (
+        "UPDATE workflows SET workflow = 'moved' WHERE workflow = 'steps' RETURNING 1::bigint",
+        "UPDATE workflows SET workflow = 'steps' WHERE workflow = 'moved' RETURNING 1::bigint",
+    );
+    assert_eq!(database.count(gone).await, 1);
+    eventually("it fails", async || (get(&host.api, "s").await.failed > 0).then_some(())).await;
+    let view = get(&host.api, "s").await;
+    let failed = view.last_ticks.iter().find(|tick| tick.outcome == "failed").expect("a tick");
+    assert_eq!((failed.reason.as_deref(), &failed.run_id), (Some("no-such-workflow"), &None));
+    assert_eq!(database.count(back).await, 1);
+    let started = view.started;
+    eventually("it starts again", async || (get(&host.api, "s").await.started > started).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_with_a_hundred_thousand_ticks_to_make_up_for_does_not_hold_up_another() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let other = host.api.in_namespace("other");
+    assert!(other.request(reqwest::Method::PUT, "", "{}").await.status().is_success());
+    other.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let spec = json!({ "every": "1s" });
+    for number in 0..300 {
+        let body = json!({ "workflow": "forever", "spec": spec, "catch_up": "1h" });
+        put(&host.api, &format!("s{number}"), body).await.expect("made");
+    }
+    let backlog = "WITH changed AS (UPDATE schedules SET next_tick = now() - interval '1000 s', due_at = now() - interval '1000 s' \
+                   WHERE namespace = 'default' RETURNING 1) SELECT count(*) FROM changed";
+    assert_eq!(database.count(backlog).await, 300);
+    put(&other, "s", json!({ "workflow": "steps", "input": 1, "spec": spec, "overlap": "allow" })).await.expect("made");
+    eventually("the other ticks", async || (get(&other, "s").await.started >= 2).then_some(())).await;
+    let late = "SELECT max(extract(epoch FROM started_at - substr(idempotency_key, 12)::timestamptz) * 1000)::bigint \
+                FROM runs WHERE namespace = 'other'";
+    let late = database.count(late).await;
+    let behind = "SELECT count(*) FROM schedules WHERE namespace = 'default' AND due_at < now() - interval '10 s'";
+    assert!(database.count(behind).await > 0, "there was nothing to wait for");
+    assert!(late < 2_000, "{late} ms");
+}
