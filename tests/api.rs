@@ -47,9 +47,9 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
     DELETE /v1/namespaces/{namespace}/keys/{key_id}  200 401 403 404
     POST   /v1/namespaces/{namespace}/keys/{key_id}/rotate  201 401 403 404
     GET    /v1/namespaces/{namespace}/metrics  200 401 403 404
-    GET    /v1/namespaces/{namespace}/queues  200 401 403 404
     POST   /v1/namespaces/{namespace}/pause  200 401 403 404 409
     GET    /v1/namespaces/{namespace}/pauses  200 401 403 404
+    GET    /v1/namespaces/{namespace}/queues  200 401 403 404
     POST   /v1/namespaces/{namespace}/recount  200 401 403 404
     POST   /v1/namespaces/{namespace}/resume  200 401 403 404 409
     GET    /v1/namespaces/{namespace}/retention  200 401 403 404

@@ -25,7 +25,7 @@ FROM (
 ) q;
 
 INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, input, state, result, started_at,
-                  parent_run_id, parent_call, closed_at, failure_code, tags)
+                  parent_run_id, parent_call, closed_at, failure_code, tags, paused_at)
 SELECT d.shard, d.run_id, CASE WHEN d.is_other THEN 'other' ELSE 'default' END,
        -- `legacy` ran for a day at the beginning.
        CASE WHEN d.n < d.runs / 90 AND d.n % 100 = 1 THEN 'legacy' WHEN d.kind < 600 THEN 'order' WHEN d.kind < 900 THEN 'invoice'
@@ -41,7 +41,8 @@ SELECT d.shard, d.run_id, CASE WHEN d.is_other THEN 'other' ELSE 'default' END,
                 ELSE 'card-declined' END END,
        -- A third have tags: of the environment, which half of them share, and of one of 10,000 customers.
        CASE WHEN d.n % 3 = 0 THEN
-           ARRAY ['customer=c' || d.customer, CASE WHEN d.n % 2 = 0 THEN 'env=production' ELSE 'env=staging' END] END
+           ARRAY ['customer=c' || d.customer, CASE WHEN d.n % 2 = 0 THEN 'env=production' ELSE 'env=staging' END] END,
+       CASE WHEN d.state = 0 AND d.kind % 100 IN (3, 4) THEN now() END
 FROM drawn d
 -- One in ten is a child of the run whose number ends in 00, of the same namespace.
 LEFT JOIN drawn p ON d.n % 100 BETWEEN 80 AND 88 AND p.n = d.n - d.n % 100 AND NOT d.is_other
@@ -53,7 +54,8 @@ SELECT r.namespace, t.tag, r.started_at, r.run_id, r.shard FROM runs r CROSS JOI
 INSERT INTO hosts (host_id, name, renewed_at, lease_until)
 VALUES ('00000000-0000-0000-0000-0000000000aa', 'a host of the scale', now(), now() + interval '1 day');
 
--- Of those that are under way, one in a hundred is at a host, two wait for one, and the others wait for a signal and a retry.
+-- Of those that are under way, one in a hundred is at a host, two wait for one, two are paused (one of them has not been put aside), and the
+-- others wait for a signal and a retry.
 INSERT INTO owned (shard, run_id, namespace, host_id, strikes)
 SELECT r.shard, r.run_id, r.namespace, '00000000-0000-0000-0000-0000000000aa', 0
 FROM drawn d JOIN runs r USING (shard, run_id) WHERE d.state = 0 AND d.kind % 100 = 0;
@@ -64,7 +66,9 @@ SELECT r.shard, r.run_id, r.namespace, now() + interval '1 hour' * d.kind, '{pai
        convert_to('[{"call":10,"kind":"signal","name":"paid","asked_at":"2026-01-01T00:00:00Z"},'
                   '{"call":11,"kind":"step","name":"charge","asked_at":"2026-01-01T00:00:00Z","due_at":"2027-01-01T00:00:00Z",'
                   '"next_attempt":2,"attempt_limit":5}]', 'UTF8')
-FROM drawn d JOIN runs r USING (shard, run_id) WHERE d.state = 0 AND d.kind % 100 > 2;
+FROM drawn d JOIN runs r USING (shard, run_id) WHERE d.state = 0 AND d.kind % 100 > 3;
+INSERT INTO paused (shard, run_id, namespace, strikes, open_calls)
+SELECT r.shard, r.run_id, r.namespace, 0, '' FROM drawn d JOIN runs r USING (shard, run_id) WHERE d.state = 0 AND d.kind % 100 = 3;
 
 -- Ten events each: eight steps, a sleep and a signal.
 INSERT INTO events (shard, run_id, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at)

@@ -88,12 +88,14 @@ impl Walk {
         let all = RunFilter::default();
         let found = store.list_runs(&other, &all, None, 10).await.expect("read");
         self.saw_nothing("list_runs", found.runs.is_empty() && found.stopped_at.is_none());
+        let archived = store.list_archived_runs(&other, &all, None, 10).await.expect("read");
+        self.saw_nothing("list_archived_runs", archived.is_empty());
         let count = store.count_runs(&other, &all, 10).await.expect("read");
         self.saw_nothing("count_runs", count.runs == 0 && count.is_exact);
         self.saw_nothing("step_readiness", store.step_readiness(&other, &[run]).await.expect("read").is_empty());
         self.saw_nothing("run_context", store.run_context(&other, &[run]).await.expect("read").is_empty());
         let queues = store.queue_depths(&other).await.expect("read");
-        self.saw_nothing("queue_depths", queues.len() == 5 && queues.iter().all(|queue| queue.depth == 0));
+        self.saw_nothing("queue_depths", queues.len() == 6 && queues.iter().all(|queue| queue.depth == 0));
         let metrics = store.system_metrics(&other).await.expect("read");
         self.saw_nothing("system_metrics", metrics.len() > 5 && metrics.iter().all(|(_, value)| *value == 0.0));
     }
