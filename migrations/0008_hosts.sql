@@ -31,6 +31,8 @@ CREATE TABLE ready (
     PRIMARY KEY (shard, namespace, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE ready IS 'Runs that wait for a host.';
+-- Whoever pauses a run, ends it or looks at it finds it however many wait.
+CREATE UNIQUE INDEX ready_by_run ON ready (shard, run_id);
 -- Those that claims leave alone: claim_suspect takes them one by one. There are hardly ever any.
 CREATE INDEX ready_suspects ON ready (shard, id) WHERE strikes >= 2;
 COMMENT ON COLUMN ready.strikes IS 'Activations in a row that failed without progress, and deaths of hosts in a row that were at it.';
@@ -77,7 +79,7 @@ CREATE TABLE paused (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (shard, run_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX paused_by_namespace ON paused (namespace);
+CREATE INDEX paused_by_namespace ON paused (namespace, shard, run_id);
 COMMENT ON TABLE paused IS 'Runs that nobody goes on with until they are resumed, whatever comes for them.';
 COMMENT ON COLUMN paused.open_calls IS 'As in parked; empty where it is not known.';
 
@@ -89,6 +91,12 @@ CREATE TABLE pauses (
 );
 COMMENT ON TABLE pauses IS 'Workflows of which no run goes on: see 0027.';
 COMMENT ON COLUMN pauses.workflow IS 'The workflow, or nothing for all of the namespace.';
+
+CREATE TABLE resumes (
+    namespace  text        PRIMARY KEY,
+    resumed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE resumes IS 'Namespaces of which runs in paused may be no longer, until all of those have been let go: see 0027.';
 
 -- Whether a workflow is paused, by itself or with its namespace; whether a run is, by itself or with others.
 CREATE FUNCTION is_paused(p_namespace text, p_workflow text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$

@@ -36,7 +36,7 @@ BEGIN
         -- A session that has not said for which namespace it asks is refused.
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
-            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
+            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses', 'resumes',
             'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
             'archived_runs', 'run_tags'
         ]) AS t (name)
@@ -70,6 +70,7 @@ BEGIN
         'SELECT, DELETE ON owned, parked',
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
         'SELECT, INSERT, DELETE ON pauses',
+        'SELECT, INSERT, UPDATE (resumed_at) ON resumes',
         'SELECT, DELETE, UPDATE (released) ON children',
         'SELECT ON events, attempts, logs, published, archived_runs, run_tags',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',

@@ -104,7 +104,8 @@ BEGIN
         array_fill(NULL::bytea, ARRAY [cardinality(told)])) l;
 END $$;
 
--- Let a workflow go on; without one, the namespace. release_paused comes next, as often as it finds any.
+-- Let a workflow go on; without one, the namespace. release_paused comes next, until it has seen all; if whoever asks dies over it, hosts
+-- find out by `resumes`.
 CREATE FUNCTION resume_workflow(p_namespace text, p_workflow text, p_who text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM check_workflow(p_namespace, p_workflow);
@@ -113,27 +114,44 @@ BEGIN
         PERFORM refuse_state(coalesce('the workflow ' || nullif(p_workflow, ''), 'the namespace ' || p_namespace),
                              CASE WHEN is_paused(p_namespace, p_workflow) THEN 'paused with its namespace' ELSE 'not paused' END);
     END IF;
+    INSERT INTO resumes (namespace) VALUES (p_namespace)
+    ON CONFLICT (namespace) DO UPDATE SET resumed_at = clock_timestamp();
     PERFORM audit_pause('resume', p_namespace, p_workflow, p_who);
 END $$;
 
--- Paused runs that no longer are become ready: of this namespace or of all, at most p_limit. Returns how many. Hosts
--- call it now and then, for those that somebody has resumed who died over it.
-CREATE FUNCTION release_paused(p_namespace text, p_limit integer) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    released integer;
+-- Paused runs that no longer are become ready: of the next p_limit of a namespace after one. Returns how many, and where to go on; null where
+-- to go on: there are none left.
+CREATE FUNCTION release_paused(
+    p_namespace text, p_after_shard smallint, p_after_id uuid, p_limit integer,
+    OUT released integer, OUT next_shard smallint, OUT next_id uuid
+) LANGUAGE plpgsql AS $$
 BEGIN
-    WITH free AS MATERIALIZED (
-        SELECT p.shard, p.run_id FROM paused p JOIN runs r ON r.shard = p.shard AND r.run_id = p.run_id
-        WHERE (p_namespace IS NULL OR p.namespace = p_namespace) AND NOT is_paused(r)
-        LIMIT p_limit FOR UPDATE OF p SKIP LOCKED
+    WITH seen AS MATERIALIZED (
+        SELECT p.shard, p.run_id FROM paused p
+        WHERE p.namespace = p_namespace AND (p.shard, p.run_id) > (p_after_shard, p_after_id)
+        ORDER BY p.shard, p.run_id LIMIT p_limit
+    ), free AS MATERIALIZED (
+        SELECT p.shard, p.run_id FROM seen s
+        JOIN paused p ON p.shard = s.shard AND p.run_id = s.run_id JOIN runs r ON r.shard = s.shard AND r.run_id = s.run_id
+        WHERE r.paused_at IS NULL AND NOT is_paused(p_namespace, r.workflow)
+        FOR UPDATE OF p SKIP LOCKED
     ), gone AS (
         DELETE FROM paused p USING free f WHERE p.shard = f.shard AND p.run_id = f.run_id
         RETURNING p.shard, p.namespace, p.run_id, p.strikes
+    ), here AS (
+        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g
     )
-    INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
-    GET DIAGNOSTICS released = ROW_COUNT;
-    RETURN released;
+    SELECT g.number, l.shard, l.run_id INTO released, next_shard, next_id
+    FROM (SELECT count(*) AS number FROM gone) g
+    LEFT JOIN (SELECT s.shard, s.run_id FROM seen s ORDER BY s.shard, s.run_id OFFSET p_limit - 1) l ON true;
 END $$;
+
+-- Forget that a namespace was to be looked at, after that was done. Not before a minute is over: whoever was about to put a run
+-- into paused when it was resumed has done so by then.
+CREATE FUNCTION end_resume(p_namespace text, p_resumed_at timestamptz) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM resumes s
+    WHERE s.namespace = p_namespace AND s.resumed_at = p_resumed_at AND s.resumed_at < clock_timestamp() - interval '1 minute';
+$$;
 
 -- Go on with a run that was quarantined, after what was wrong has been mended: its history is as it was, and nothing is held against it.
 CREATE FUNCTION retry_run(p_namespace text, p_run_id uuid, p_who text) RETURNS void LANGUAGE plpgsql AS $$

@@ -19,6 +19,7 @@ COMMENT ON TABLE run_tags IS 'The tags of runs once more, to find them by.';
 CREATE INDEX runs_by_workflow ON runs (namespace, workflow, started_at, run_id);
 -- Those that go well are the others; most of them are written once, and never in here.
 CREATE INDEX runs_by_state ON runs (namespace, state, started_at, run_id) WHERE state <> 1;
+CREATE INDEX runs_by_pause ON runs (namespace, started_at, run_id) WHERE paused_at IS NOT NULL;
 CREATE INDEX runs_by_failure ON runs (namespace, failure_code, started_at, run_id) WHERE failure_code IS NOT NULL;
 CREATE INDEX runs_by_parent ON runs (namespace, parent_run_id, started_at, run_id) WHERE parent_run_id IS NOT NULL;
 
@@ -54,15 +55,14 @@ RETURN (p_row_state IS NULL OR r.state = p_row_state) AND (p_workflow IS NULL OR
     AND (p_tags IS NULL OR r.tags @> p_tags)
     AND (p_closed_from IS NULL OR r.closed_at >= p_closed_from) AND (p_closed_to IS NULL OR r.closed_at < p_closed_to);
 
--- Where a run stands that is not over, as run_state has it. (Of many, no row is copied for it.)
+-- Where a run stands that is not over, as run_state has it. It becomes a part of the statement that asks.
 CREATE FUNCTION live_state(p_shard smallint, p_run_id uuid, p_namespace text, p_workflow text, p_paused_at timestamptz)
-RETURNS smallint LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN CASE WHEN EXISTS (SELECT FROM owned o WHERE o.shard = p_shard AND o.run_id = p_run_id) THEN 1
-                WHEN p_paused_at IS NOT NULL OR is_paused(p_namespace, p_workflow) THEN 7
-                WHEN EXISTS (SELECT FROM parked p WHERE p.shard = p_shard AND p.run_id = p_run_id) THEN 2
-                ELSE 0 END;
-END $$;
+RETURNS smallint LANGUAGE sql STABLE
+RETURN CASE WHEN EXISTS (SELECT FROM owned o WHERE o.shard = p_shard AND o.run_id = p_run_id) THEN 1
+            WHEN p_paused_at IS NOT NULL THEN 7
+            WHEN EXISTS (SELECT FROM pauses u WHERE u.namespace = p_namespace AND u.workflow IN ('', p_workflow)) THEN 7
+            WHEN EXISTS (SELECT FROM parked p WHERE p.shard = p_shard AND p.run_id = p_run_id) THEN 2
+            ELSE 0 END;
 
 -- What follows reads an index from its newest end on and stops when it has enough, whatever the planner thinks of it: it cannot know for how
 -- many rows a parameter holds, and would sooner read all of them and sort. (Such plans count as
@@ -98,6 +98,11 @@ BEGIN
         WHEN 'state' THEN
             SELECT r.started_at, r.run_id INTO at, id FROM runs r
             WHERE r.namespace = p_namespace AND r.state = CASE WHEN is_live(f.state) THEN 0 ELSE f.state - 2 END AND r.state <> 1
+              AND r.started_at >= p_low_at AND (r.started_at, r.run_id) < (p_high_at, p_high_id)
+            ORDER BY r.started_at DESC, r.run_id DESC OFFSET p_nth - 1 LIMIT 1;
+        WHEN 'pause' THEN
+            SELECT r.started_at, r.run_id INTO at, id FROM runs r
+            WHERE r.namespace = p_namespace AND r.paused_at IS NOT NULL
               AND r.started_at >= p_low_at AND (r.started_at, r.run_id) < (p_high_at, p_high_id)
             ORDER BY r.started_at DESC, r.run_id DESC OFFSET p_nth - 1 LIMIT 1;
         WHEN 'workflow' THEN
@@ -154,6 +159,8 @@ BEGIN
         FOR way IN
             SELECT w.name, w.tag
             FROM (VALUES ('parent', NULL, f.parent_run_id IS NOT NULL), ('failure', NULL, f.failure_code IS NOT NULL),
+                         -- Where no workflow is, those are paused that say so themselves.
+                         ('pause', NULL, f.state = 7 AND NOT EXISTS (SELECT FROM pauses u WHERE u.namespace = p_namespace)),
                          ('state', NULL, f.state <> 3), ('workflow', NULL, f.workflow IS NOT NULL)) AS w (name, tag, is_given)
             WHERE w.is_given
             UNION ALL
@@ -224,6 +231,14 @@ BEGIN
                                    f.closed_to)
               AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
+        WHEN 'pause' THEN
+            RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
+            WHERE r.namespace = p_namespace AND r.paused_at IS NOT NULL
+              AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
+              AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags, f.closed_from,
+                                   f.closed_to)
+              AND (NOT live OR live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = f.state)
+            ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'workflow' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true FROM runs r
             WHERE r.namespace = p_namespace AND r.workflow = f.workflow
@@ -262,7 +277,8 @@ BEGIN
                   AND (r.started_at, r.run_id) >= (low_at, low_id) AND (r.started_at, r.run_id) < (high_at, high_id)
                   AND is_asked_for(r, row_state, f.workflow, f.component, f.version, f.parent_run_id, f.failure_code, f.tags,
                                    f.closed_from, f.closed_to)
-                  AND live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) = 0
+                  AND r.paused_at IS NULL
+                  AND NOT EXISTS (SELECT FROM pauses u WHERE u.namespace = p_namespace AND u.workflow IN ('', r.workflow))
                 LIMIT 1) r
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
     END CASE;

@@ -28,7 +28,7 @@ BEGIN
         -- All that a run waits for that nobody is at is among its open calls, unless there are more than are kept.
         SELECT a.*, NOT a.is_open OR coalesce(jsonb_array_length(a.open_calls) < 100, false) AS is_all FROM asked a
     ), delivered AS MATERIALIZED (
-        SELECT k.run_id, e.call, k.component, k.version, k.is_all, e.name, e.attempt, e.failed, e.outcome, e.asked_at, e.at
+        SELECT k.run_id, e.call, k.component, k.version, e.name, e.attempt, e.failed, e.outcome, e.asked_at, e.at
         FROM known k CROSS JOIN LATERAL (
             SELECT e.call, e.name, e.attempt, e.failed, CASE WHEN e.failed THEN e.outcome END AS outcome, e.asked_at, e.at
             FROM events e
@@ -44,7 +44,7 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM long l WHERE l.run_id = k.run_id AND t.call < l.call)
         ORDER BY t.run_id, t.call, t.attempt DESC
     ), waited_for AS MATERIALIZED (
-        SELECT k.run_id, c.call, k.component, k.version, k.is_all, c.name, c.asked_at, c.due_at, c.next_attempt, c.attempt_limit
+        SELECT k.run_id, c.call, k.component, k.version, c.name, c.asked_at, c.due_at, c.next_attempt, c.attempt_limit
         FROM known k CROSS JOIN LATERAL jsonb_to_recordset(k.open_calls)
             AS c (call integer, kind text, name text, asked_at timestamptz, due_at timestamptz, next_attempt integer,
                   attempt_limit integer)
@@ -62,20 +62,21 @@ BEGIN
         SELECT c.*, coalesce(c.limit_of_call, l.attempt_limit) AS attempt_limit
         FROM (
             -- Full joins are never done row by row, however few rows are expected.
-            SELECT run_id, call, component, version, coalesce(d.name, w.name, t.step) AS step,
+            SELECT run_id, call, coalesce(d.component, t.component, w.component) AS component,
+                   coalesce(d.version, t.version, w.version) AS version, coalesce(d.name, w.name, t.step) AS step,
                    CASE WHEN d.failed THEN 'failed'
                         WHEN NOT d.failed THEN 'completed'
                         WHEN w.next_attempt > 1 THEN 'retrying'
                         WHEN w.next_attempt IS NOT NULL THEN 'running'
-                        WHEN is_all THEN 'abandoned'
+                        WHEN t.is_all THEN 'abandoned'
                         WHEN t.next_at > clock_timestamp() THEN 'retrying'
                         ELSE 'running' END AS state,
                    coalesce(d.attempt, t.attempt, w.next_attempt - 1) AS attempts,
                    coalesce(t.attempt_limit, w.attempt_limit) AS limit_of_call, coalesce(t.next_at, w.due_at) AS next_at,
                    coalesce(d.outcome, t.failure) AS failure, coalesce(d.asked_at, w.asked_at) AS asked_at, d.at AS ended_at
             FROM delivered d
-            FULL JOIN tried t USING (run_id, call, component, version, is_all)
-            FULL JOIN waited_for w USING (run_id, call, component, version, is_all)
+            FULL JOIN tried t USING (run_id, call)
+            FULL JOIN waited_for w USING (run_id, call)
         ) c
         LEFT JOIN declared l ON l.component = c.component AND l.version = c.version AND l.step = c.step
     ) q
@@ -107,8 +108,10 @@ BEGIN
         FROM step_readiness(p_namespace, p_run_ids) s GROUP BY s.run_id
     ), asked AS MATERIALIZED (
         SELECT r.shard, r.run_id, r.workflow, r.component, r.version, r.state, r.failure_code, r.started_at, r.closed_at,
-               CASE r.state WHEN 0 THEN live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) ELSE r.state + 2 END::smallint
-                   AS status,
+               CASE WHEN r.state > 0 THEN r.state + 2
+                    WHEN o.run_id IS NOT NULL THEN 1
+                    WHEN r.paused_at IS NOT NULL OR w.is_paused THEN 7
+                    WHEN p.run_id IS NOT NULL THEN 2 ELSE 0 END::smallint AS status,
                coalesce(o.strikes, p.strikes, h.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
                convert_from(coalesce(p.open_calls, nullif(h.open_calls, '')), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
@@ -118,6 +121,8 @@ BEGIN
         LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
         LEFT JOIN ready q ON r.state = 0 AND o.run_id IS NULL AND p.run_id IS NULL AND h.run_id IS NULL
              AND q.shard = r.shard AND q.namespace = r.namespace AND q.run_id = r.run_id
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM pauses w WHERE w.namespace = r.namespace AND w.workflow IN ('', r.workflow)) AS is_paused) w
     ), weighed AS (
         SELECT a.*, coalesce(s.completed, 0) AS completed, coalesce(s.failed, 0) AS failed, coalesce(s.running, 0) AS running,
                coalesce(s.retrying, 0) AS retrying, coalesce(s.abandoned, 0) AS abandoned,

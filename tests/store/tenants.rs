@@ -17,7 +17,7 @@ use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 21] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 22] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
@@ -37,7 +37,8 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 21] = [
     ("now", "reads nothing"),
     ("find_key", "who is asked for is the one who asks: the namespace follows from the key"),
     ("look_at", "of runs that this host has claimed; the API has no way to it"),
-    ("release_all_paused", "for all namespaces; the API has no way to it"),
+    ("resumes", "for all namespaces; the API has no way to it"),
+    ("end_resume", "of hosts; the API has no way to it"),
     ("orphans", "of runs that this host owns; the API has no way to it"),
 ];
 
@@ -120,7 +121,7 @@ impl Walk {
         self.saw_nothing("pause_workflow", is_none(paused));
         let resumed = store.resume_workflow(&other, Some(&workflow), &Who::Dev).await;
         self.saw_nothing("resume_workflow", is_none(resumed));
-        self.saw_nothing("release_paused", store.release_paused(&other, 10).await.expect("asked") == 0);
+        self.saw_nothing("release_paused", store.release_paused(&other, None, 10).await.expect("asked") == (0, None));
         self.saw_nothing("pauses", store.pauses(&other).await.expect("read").is_empty());
         let start = NewRun {
             run_id: RunId::new(),

@@ -19,7 +19,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let store = Store::connect(bench.stage.database_url(), SCHEMA).await?;
     let host = bench.stage.host().await?;
     host.stop().await?;
-    let closed = bench.scale(1_000_000, 50_000);
+    let closed = bench.scale(1_000_000, 20_000);
     // Once to warm up.
     claim_all(bench, &store).await?;
     let without = claim_all(bench, &store).await?;

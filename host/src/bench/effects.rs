@@ -31,7 +31,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let host = bench.stage.host().await?;
     let input = format!(r#"{{"url":"http://{}/","count":{EFFECTS}}}"#, service.address);
     for mode in Mode::ALL {
-        let load = Load { workflow: "effects", input: &input, count: bench.scale(5_000, 500), mode };
+        let load = Load { workflow: "effects", input: &input, count: bench.scale(5_000, 300), mode };
         let clients = drive(connect(&host, IN_FLIGHT).await?, Load { count: IN_FLIGHT, ..load }).await?;
         let begun = Instant::now();
         drive(clients, load).await?;

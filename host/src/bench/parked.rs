@@ -17,7 +17,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     // Everything that is there once is there.
     park(bench, &host, 100).await?;
     // As many as stay in memory, more than do, and many.
-    let counts = if bench.quick { [2_000, 3_000, 6_000] } else { [2_000, 10_000, 100_000] };
+    let counts = if bench.quick { [1_000, 1_500, 3_000] } else { [2_000, 10_000, 100_000] };
     let mut sizes = vec![measure(bench, &host).await?];
     let mut parked = 0;
     for count in counts {

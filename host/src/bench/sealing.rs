@@ -17,7 +17,7 @@ const HEARD: Duration = Duration::from_secs(1);
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let host = bench.stage.host().await?;
     let input = STEPS.to_string();
-    let load = Load { workflow: "steps", input: &input, count: bench.scale(20_000, 2_500), mode: Mode::Default };
+    let load = Load { workflow: "steps", input: &input, count: bench.scale(20_000, 2_000), mode: Mode::Default };
     let (mut operator, mut clients) = (host.client().await?, connect(&host, IN_FLIGHT).await?);
     let mut beside = None;
     for (mode, seal) in [("open", false), ("sealed", true)] {

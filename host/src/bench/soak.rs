@@ -26,10 +26,10 @@ struct Sample {
 }
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
-    let time = bench.scale_time(Duration::from_secs(30 * 60), Duration::from_secs(20));
+    let time = bench.scale_time(Duration::from_secs(30 * 60), Duration::from_secs(8));
     let host = bench.stage.host().await?;
     let load =
-        Load { workflow: "steps", input: &STEPS.to_string(), count: bench.scale(40_000, 2_500), mode: Mode::Default };
+        Load { workflow: "steps", input: &STEPS.to_string(), count: bench.scale(40_000, 1_500), mode: Mode::Default };
     let begun = Instant::now();
     let clients = drive(connect(&host, CLIENTS).await?, load).await?;
     let half = f64::from(load.count) / begun.elapsed().as_secs_f64() / 2.0;

@@ -33,7 +33,7 @@ const WORKLOAD: &str = "throughput";
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let guests = super::pieces::seconds_per_step(&bench.stage.component, STEPS)?;
     for mode in Mode::ALL {
-        let load = Load { workflow: "steps", input: &STEPS.to_string(), count: bench.scale(20_000, 2_500), mode };
+        let load = Load { workflow: "steps", input: &STEPS.to_string(), count: bench.scale(20_000, 2_000), mode };
         let host = bench.stage.host().await?;
         // Caches, connections and statements are warm.
         let clients = drive(connect(&host, IN_FLIGHT).await?, Load { count: 4 * IN_FLIGHT, ..load }).await?;

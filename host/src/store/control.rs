@@ -16,6 +16,9 @@ pub struct Pause {
     pub paused_at: Timestamp,
 }
 
+/// A place among the runs that are held back: by shard and id.
+pub type Held = (i16, Uuid);
+
 /// Of `pauses.workflow`.
 fn column(workflow: Option<&Name>) -> &str {
     workflow.map_or("", |workflow| workflow)
@@ -77,21 +80,39 @@ impl Store {
         Ok(())
     }
 
-    /// Runs of a namespace that are paused no longer become ready, at most `limit`. Returns how many.
-    pub async fn release_paused(&self, namespace: &Namespace, limit: u32) -> Result<u32> {
-        let released: i32 = sqlx::query_scalar("SELECT release_paused($1, $2)")
-            .bind(&**namespace)
-            .bind(int(limit))
-            .fetch_one(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(released.unsigned_abs())
+    /// Of the next `limit` runs of a namespace that are held back, after the one with this shard and id, those become ready that
+    /// are paused no longer. Returns how many, and the last one that was looked at; none, if there are no others.
+    pub async fn release_paused(
+        &self,
+        namespace: &Namespace,
+        after: Option<Held>,
+        limit: u32,
+    ) -> Result<(u32, Option<Held>)> {
+        let (shard, run) = after.unwrap_or((-1, Uuid::nil()));
+        let (released, shard, run): (i32, Option<i16>, Option<Uuid>) =
+            sqlx::query_as("SELECT * FROM release_paused($1, $2, $3, $4)")
+                .bind(&**namespace)
+                .bind(shard)
+                .bind(run)
+                .bind(int(limit))
+                .fetch_one(&mut *self.tenant(namespace).await?)
+                .await?;
+        Ok((released.unsigned_abs(), shard.zip(run)))
     }
 
-    /// The same, for all namespaces.
-    pub async fn release_all_paused(&self, limit: u32) -> Result<u32> {
-        let asked = sqlx::query_scalar("SELECT release_paused(NULL, $1)").bind(int(limit));
-        let released: i32 = asked.fetch_one(&self.pool).await?;
-        Ok(released.unsigned_abs())
+    /// Namespaces in which something was resumed, each with when it was: until it is known that all of their runs go on.
+    pub async fn resumes(&self) -> Result<Vec<(Namespace, Timestamp)>> {
+        let rows: Vec<(String, DateTime<Utc>)> =
+            sqlx::query_as("SELECT namespace, resumed_at FROM resumes").fetch_all(&self.pool).await?;
+        let resume = |(namespace, at): (String, DateTime<Utc>)| Some((Namespace::new(&namespace).ok()?, at.into()));
+        Ok(rows.into_iter().filter_map(resume).collect())
+    }
+
+    /// All runs of a namespace go on that were held back when it was resumed at this time.
+    pub async fn end_resume(&self, namespace: &Namespace, resumed_at: Timestamp) -> Result<()> {
+        let end = sqlx::query("SELECT end_resume($1, $2)").bind(&**namespace);
+        end.bind(DateTime::<Utc>::from(resumed_at)).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// The workflows of a namespace that are paused, by name; the namespace itself first.

@@ -48,7 +48,7 @@ pub use archive::{Archived, ArchivedPart, Archivist, Place, RetentionStats, Ripe
 pub use clock::DatabaseClock;
 pub use components::{Deployment, Version};
 pub use connect::{ConnectError, connect_options};
-pub use control::Pause;
+pub use control::{Held, Pause};
 pub use error::{Error, Result};
 pub use history::{Attempt, LogRow, Published};
 pub use inbox::{InboxMax, Letter, Sent, Update};

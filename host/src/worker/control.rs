@@ -4,8 +4,8 @@ use super::Host;
 use crate::model::{Name, Namespace, RunId, Who};
 use crate::store::{self, Hint, Pause};
 
-/// Runs that are let go on in one transaction.
-const RELEASED_MAX: u32 = 1_000;
+/// Runs that are looked at in one transaction, and let go on if they are paused no longer.
+const LOOKED_AT_MAX: u32 = 1_000;
 
 impl Host {
     /// Pause a run. A host that is at it lets what is under way end, and then lets go of it.
@@ -54,14 +54,20 @@ impl Host {
         who: &Who,
     ) -> store::Result<usize> {
         self.store.resume_workflow(namespace, workflow, who).await?;
-        let mut all = 0;
+        self.release(namespace).await
+    }
+
+    /// Whatever is held back in a namespace and is paused no longer becomes ready. Returns how many runs.
+    async fn release(&self, namespace: &Namespace) -> store::Result<usize> {
+        let (mut all, mut after) = (0, None);
         loop {
-            let released = self.store.release_paused(namespace, RELEASED_MAX).await?;
+            let (released, next) = self.store.release_paused(namespace, after, LOOKED_AT_MAX).await?;
             all += released as usize;
             self.became_ready();
-            if released < RELEASED_MAX {
+            if next.is_none() {
                 return Ok(all);
             }
+            after = next;
         }
     }
 
@@ -72,8 +78,9 @@ impl Host {
 
     /// Runs become ready that whoever resumed them has left behind: it died over it.
     pub(super) async fn release_left_paused(&self) -> store::Result<()> {
-        if self.store.release_all_paused(RELEASED_MAX).await? > 0 {
-            self.became_ready();
+        for (namespace, resumed_at) in self.store.resumes().await? {
+            self.release(&namespace).await?;
+            self.store.end_resume(&namespace, resumed_at).await?;
         }
         Ok(())
     }

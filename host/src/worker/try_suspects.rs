@@ -12,7 +12,7 @@ use crate::run::Runner;
 use crate::store::Lease;
 
 /// How often it looks. There are hardly ever any.
-const POLL: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(2);
 
 /// How long a run is on trial: whatever it does to its host, it does soon, and others wait for their turn.
 const TRIAL: Duration = Duration::from_secs(2);

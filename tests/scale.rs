@@ -1,0 +1,202 @@
+//! `cargo scale [RUNS] [plans]`: how long it takes to find runs, to count them and to look over them, among so many runs and ten times as
+//! many events; with `plans`, what the database does for each. A million takes some minutes to fill in (`scale/million.sql`).
+
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
+mod harness;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use harness::database::Database;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// In an ordinary run of the tests, which only shows that all of it works.
+const RUNS_DEFAULT: u32 = 3_000;
+
+/// From here on the times have to be kept.
+const RUNS_MANY: u32 = 1_000_000;
+
+/// What is asked for, and how long it may take.
+struct Query {
+    name: &'static str,
+    text: String,
+    most: Duration,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    let runs = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(RUNS_DEFAULT);
+    let with_plans = arguments.iter().any(|argument| argument == "plans");
+    if with_plans {
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_target(false)
+            .with_level(false)
+            .with_writer(std::io::stdout)
+            .init();
+    }
+    let database = Database::new().await;
+    let begun = Instant::now();
+    fill(&database, runs).await;
+    println!(
+        "{runs} runs and {} events, filled in within {:.0} s",
+        10 * u64::from(runs),
+        begun.elapsed().as_secs_f64()
+    );
+    let mut session = as_a_tenant(&database, with_plans).await;
+    let mut is_good = true;
+    for query in queries() {
+        let took = measure(&mut session, &query, with_plans).await;
+        let is_late = runs >= RUNS_MANY && took > query.most;
+        is_good &= !is_late;
+        println!("{:7.2} ms  {}{}", took.as_secs_f64() * 1e3, query.name, if is_late { "  TOO LATE" } else { "" });
+    }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn fill(database: &Database, runs: u32) {
+    database.store().await.close().await;
+    let mut session = database.session().await;
+    run(&mut session, &format!("SET scale.runs = {runs}")).await;
+    sqlx::raw_sql(include_str!("scale/million.sql")).execute(&mut session).await.expect("filled");
+    // As the database does by itself, sooner or later.
+    for table in ["runs", "run_tags", "events", "attempts", "ready", "owned", "parked", "paused"] {
+        run(&mut session, &format!("VACUUM (ANALYZE) {table}")).await;
+    }
+}
+
+async fn run(session: &mut PgConnection, statement: &str) {
+    let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(session).await;
+    done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// A session as a host has them for what is asked for at the API.
+async fn as_a_tenant(database: &Database, with_plans: bool) -> PgConnection {
+    let mut session = database.session().await;
+    if with_plans {
+        for set in [
+            "LOAD 'auto_explain'",
+            "SET auto_explain.log_nested_statements = on",
+            "SET auto_explain.log_analyze = on",
+            "SET auto_explain.log_buffers = on",
+            "SET auto_explain.log_level = notice",
+        ] {
+            run(&mut session, set).await;
+        }
+    }
+    let role = database.text("SELECT tenant_role()").await.expect("a role");
+    for set in ["plan_cache_mode = force_generic_plan", "enable_seqscan = off", "jit = off"] {
+        run(&mut session, &format!("SET {set}")).await;
+    }
+    run(&mut session, &format!("SET ROLE {role}")).await;
+    run(&mut session, "SET windlass.namespace = 'default'").await;
+    session
+}
+
+/// The median of nine; plans are made before, and shown of the first.
+async fn measure(session: &mut PgConnection, query: &Query, with_plans: bool) -> Duration {
+    if with_plans {
+        println!("\n{}", query.name);
+        explain(session, "0").await;
+    }
+    run(session, &query.text).await;
+    if with_plans {
+        explain(session, "-1").await;
+    }
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let begun = Instant::now();
+        run(session, &query.text).await;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Show the plans of all statements from now on, or of none.
+async fn explain(session: &mut PgConnection, from: &str) {
+    let role: String = sqlx::query_scalar("SELECT tenant_role()").fetch_one(&mut *session).await.expect("a role");
+    run(session, "RESET ROLE").await;
+    run(session, &format!("SET auto_explain.log_min_duration = {from}")).await;
+    run(session, &format!("SET ROLE {role}")).await;
+}
+
+fn queries() -> Vec<Query> {
+    let page = |name, filter: &str| Query {
+        name,
+        text: format!("SELECT * FROM list_runs('default', ROW({filter})::run_filter, NULL, NULL, 51)"),
+        most: Duration::from_millis(20),
+    };
+    let overview = |name, call: &str| Query {
+        name,
+        text: format!(
+            "SELECT * FROM {call}('default', ARRAY (SELECT run_id FROM runs WHERE namespace = 'default' \
+             ORDER BY started_at DESC, run_id DESC LIMIT 100))"
+        ),
+        most: Duration::from_millis(10),
+    };
+    let count = |name, filter: &str| Query {
+        name,
+        text: format!("SELECT * FROM count_runs('default', ROW({filter})::run_filter, 10000)"),
+        most: Duration::from_millis(200),
+    };
+    let plain = |name, call: &str, most| Query {
+        name,
+        text: format!("SELECT * FROM {call}('default')"),
+        most: Duration::from_millis(most),
+    };
+    vec![
+        page("page: all", "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: a workflow of most", "NULL,'order',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: a workflow of few, long ago", "NULL,'legacy',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: a workflow of none", "NULL,'none',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: the first version", "NULL,NULL,'shop',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: ready", "0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: running", "1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: waiting", "2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: paused", "7,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: completed", "3,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: failed", "4,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: quarantined", "6,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: failed with a code of few", "NULL,NULL,NULL,NULL,NULL,'out-of-stock',NULL,NULL,NULL,NULL,NULL"),
+        page("page: a tag of many", "NULL,NULL,NULL,NULL,NULL,NULL,'{env=production}',NULL,NULL,NULL,NULL"),
+        page("page: a tag of few", "NULL,NULL,NULL,NULL,NULL,NULL,'{customer=c77}',NULL,NULL,NULL,NULL"),
+        page(
+            "page: a tag of many and one of few",
+            "NULL,NULL,NULL,NULL,NULL,NULL,'{env=production,customer=c77}',NULL,NULL,NULL,NULL",
+        ),
+        page(
+            "page: two tags of many, both of none",
+            "NULL,NULL,NULL,NULL,NULL,NULL,'{env=production,env=staging}',NULL,NULL,NULL,NULL",
+        ),
+        page(
+            "page: a failed order in production",
+            "4,'order',NULL,NULL,NULL,NULL,'{env=production}',NULL,NULL,NULL,NULL",
+        ),
+        page("page: failed, of the workflow of few", "4,'legacy',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page(
+            "page: two conditions of many, both of none",
+            "NULL,'order','reports',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL",
+        ),
+        page(
+            "page: started within an hour, 60 days ago",
+            "NULL,NULL,NULL,NULL,NULL,NULL,NULL,now()-interval '60 days',now()-interval '60 days'+interval '1 hour',NULL,NULL",
+        ),
+        page(
+            "page: ended within an hour, 60 days ago",
+            "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,now()-interval '60 days',now()-interval '60 days'+interval '1 hour'",
+        ),
+        count("count: all", "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        count("count: quarantined", "6,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        count("count: a tag of many", "NULL,NULL,NULL,NULL,NULL,NULL,'{env=production}',NULL,NULL,NULL,NULL"),
+        overview("step_readiness of 100 runs", "step_readiness"),
+        overview("run_context of 100 runs", "run_context"),
+        plain("queue_depths", "queue_depths", 50),
+        plain("system_metrics", "system_metrics", 50),
+    ]
+}
