@@ -337,5 +337,5 @@ pub(super) struct Entry {
 /// A run that this host has owned for longer than this, it has heard of, or the answer was lost.
 const ORPHAN_AGE: Duration = Duration::from_secs(2);
 
-/// Instances that are kept free for components that are being inspected.
+/// Instances that are kept free for components that are being inspected, and for runs that are tried on other versions.
 const DESCRIBING_MAX: usize = 16;

@@ -7,6 +7,7 @@ use super::replay::Replay;
 use super::threads::{GuestThreads, Panicked};
 use super::turn::HISTORY_CHUNK;
 use super::{Stop, Tenant};
+use crate::fair::Busy;
 use crate::history::Divergence;
 use crate::model::{Ask, Call, Durability, Event, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
@@ -39,6 +40,9 @@ pub enum TrialError {
     /// The version, or the one that the run is on.
     #[error(transparent)]
     Program(#[from] Arc<ProgramError>),
+    /// Too many others are tried.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// This host.
     #[error("{0}")]
     Host(String),
@@ -108,6 +112,7 @@ impl TrialBench<'_> {
             let message = format!("version {version} has no workflow `{}`", info.workflow);
             return Ok(Some(Trial { from, misfit: Some(Misfit { message, divergence: None }) }));
         }
+        let _place = self.programs.trial_place(namespace).await?;
         // What is not committed is not there: the mode makes no difference.
         let info = RunInfo { durability: Durability::Output, ..info };
         let (tenant, info_of_both) = (self.tenant.clone(), info.clone());
