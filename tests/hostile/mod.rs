@@ -7,6 +7,7 @@ mod calls;
 mod case;
 mod component;
 mod escapes;
+mod limits;
 mod outbound;
 mod outside;
 mod resources;
