@@ -139,7 +139,7 @@ impl Host {
         who: &Who,
     ) -> Result<Uploaded, UploadError> {
         let tenant = self.tenant(namespace).await?;
-        let (programs, threads) = (&self.programs, &self.threads);
+        let (programs, threads) = (&*self.programs, &self.threads);
         run::upload(&self.store, (programs, threads), (namespace, &tenant), name, bytes, grants, who).await
     }
 
