@@ -298,6 +298,12 @@ async fn a_history_is_replayed_against_a_component() {
     exit code 1
     5 events, diverged: event 2 of its history answers call 2, the step `double`, with another input than this time
     ");
+    // An event is missing.
+    let mut holed: Value = serde_json::from_str(&history).expect("JSON");
+    holed["events"].as_array_mut().expect("events").remove(3);
+    std::fs::write(file, holed.to_string()).expect("written");
+    let holed = ran(&["replay", file, probe.to_str().expect("a path")]).await;
+    assert!(holed.code == Some(1) && holed.stderr.contains("event 3 is not where it belongs"), "{}", show(&holed));
     let without = ran(&["replay", file, hello.to_str().expect("a path")]).await;
     assert_eq!(without.code, Some(1), "{}", show(&without));
     std::fs::remove_file(file).expect("removed");

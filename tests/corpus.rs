@@ -20,6 +20,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -42,6 +43,15 @@ const GROWTH_MAX_MIB: f64 = 64.0;
 
 /// How much longer the neighbour may wait: by this factor, and by some slices of guests that the host does not know yet.
 const SLOWER_MAX: (f64, Duration) = (2.0, Duration::from_millis(75));
+
+/// What the neighbour waited for one run, and the guests that were there meanwhile.
+type Sample = (Duration, Vec<&'static str>);
+
+/// The guests that are there now.
+type Present = Arc<Mutex<Vec<&'static str>>>;
+
+/// Of the slowest runs of the neighbour, how many guests are named beside which they were so slow.
+const NAMED: usize = 8;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -66,22 +76,35 @@ async fn main() -> ExitCode {
         // Those that are refused have their turn later.
         let _ = hostile.deploy(case.guest.component(case.name), "").await;
     }
-    neighbour(&host.api, ALONE, &CancellationToken::new()).await;
-    let alone = p99(neighbour(&host.api, ALONE, &CancellationToken::new()).await);
+    let present = Present::default();
+    neighbour(&host.api, ALONE, &CancellationToken::new(), &present).await;
+    let mut alone = neighbour(&host.api, ALONE, &CancellationToken::new(), &present).await;
+    let alone = p99(&mut alone);
     let (before, begun) = (resident_mib(&host), Instant::now());
     let over = CancellationToken::new();
-    let (crowded, wrong) = tokio::join!(neighbour(&host.api, usize::MAX, &over), async {
-        let checks = stream::iter(&corpus).map(|case| case.check(&hostile)).buffer_unordered(AT_ONCE);
+    let (there, api) = (&present, &hostile);
+    let (mut crowded, wrong) = tokio::join!(neighbour(&host.api, usize::MAX, &over, &present), async {
+        let check = |case| async move {
+            let case: &case::Case = case;
+            there.lock().expect("a list").push(case.name);
+            let checked = case.check(api).await;
+            there.lock().expect("a list").retain(|name| *name != case.name);
+            checked
+        };
+        let checks = stream::iter(&corpus).map(check).buffer_unordered(AT_ONCE);
         let wrong: Vec<_> = checks.filter_map(async |result| result.err()).collect().await;
         over.cancel();
         wrong
     });
-    let (code, grown, samples, crowded) = (before - empty, resident_mib(&host) - before, crowded.len(), p99(crowded));
+    let (code, grown, samples) = (before - empty, resident_mib(&host) - before, crowded.len());
+    let slowest = beside_the_slowest(&mut crowded);
+    let crowded = p99(&mut crowded);
 
     let mut vectors = BTreeMap::<_, usize>::new();
     corpus.iter().for_each(|case| *vectors.entry(case.vector).or_default() += 1);
     vectors.iter().for_each(|(vector, guests)| println!("{vector:30} {guests:3} guests"));
     wrong.iter().for_each(|wrong| println!("WRONG {wrong}"));
+    println!("the slowest of the honest runs were beside {slowest}");
     let slower = crowded.as_secs_f64() / alone.as_secs_f64();
     println!(
         "{} guests over {} vectors in {:.0} s, {} not as expected; the host's memory has grown by {code:.1} MiB \
@@ -100,23 +123,39 @@ async fn main() -> ExitCode {
 }
 
 /// Starts honest runs, one after the other, and waits for each.
-async fn neighbour(api: &Api, count: usize, over: &CancellationToken) -> Vec<Duration> {
+async fn neighbour(api: &Api, count: usize, over: &CancellationToken, present: &Present) -> Vec<Sample> {
     let mut took = Vec::new();
     while took.len() < count && !over.is_cancelled() {
-        let begun = Instant::now();
+        let (begun, mut beside) = (Instant::now(), present.lock().expect("a list").clone());
         let body = json!({ "workflow": "steps", "input": 3 }).to_string();
         let response = api.request(Method::POST, "/runs?wait=30s", body).await;
         let run: serde_json::Value = response.json().await.expect("a run");
         assert_eq!(run["state"], "completed", "{run}");
-        took.push(begun.elapsed());
+        beside.extend(present.lock().expect("a list").iter());
+        beside.sort_unstable();
+        beside.dedup();
+        took.push((begun.elapsed(), beside));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     took
 }
 
-fn p99(mut took: Vec<Duration>) -> Duration {
+fn p99(took: &mut [Sample]) -> Duration {
     took.sort();
-    took[(took.len() * 99 / 100).min(took.len() - 1)]
+    took[(took.len() * 99 / 100).min(took.len() - 1)].0
+}
+
+/// The guests that were most often there when the neighbour waited longest.
+fn beside_the_slowest(took: &mut [Sample]) -> String {
+    took.sort();
+    let mut times = BTreeMap::<_, usize>::new();
+    took[took.len() * 99 / 100..]
+        .iter()
+        .flat_map(|(_, beside)| beside)
+        .for_each(|name| *times.entry(name).or_default() += 1);
+    let mut times: Vec<_> = times.into_iter().map(|(name, times)| (times, name)).collect();
+    times.sort_by(|one, other| other.cmp(one));
+    times.iter().take(NAMED).map(|(times, name)| format!("{name} ({times})")).collect::<Vec<_>>().join(", ")
 }
 
 /// Memory of the host's process.

@@ -39,11 +39,12 @@ const LEFT_MAX: Duration = Duration::from_secs(120);
 const SECONDS_DEFAULT: u64 = 4;
 
 /// What the hostile ones do, all at once, again and again.
-const ATTACKS: [(&str, &str, &str); 6] = [
+const ATTACKS: [(&str, &str, &str); 7] = [
     ("workflows that compute for ever", "spins", "null"),
     ("workflows that take all memory", "grabs", "null"),
     ("steps that compute for ever", "step_breaks", r#""spin""#),
     ("workflows that wait for 10,000 signals", "hoards", "10000"),
+    ("workflows that send 100 signals", "spams", "100"),
     ("workflows that log 10,000 lines", "floods", "10000"),
     ("the same honest work, and much more of it", "steps", "100"),
 ];

@@ -4,31 +4,42 @@
 
 #![allow(dead_code, unreachable_pub, reason = "one target of libFuzzer uses one function")]
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use windlass_host::api::view::EventView;
-use windlass_host::api::{RecordedRun, RunCursor, StartRun, Wait};
-use windlass_host::model::{
-    Event, Failure, HostPattern, Manifest, Name, Namespace, Payload, RunId, ScheduleSpec, SpecText, Timestamp,
+use windlass_host::api::{
+    Backfill, CreateKey, History, MigrateRun, PutNamespace, PutSchedule, RecordedRun, RotateKey, RunCursor, StartRun,
+    Terminate, UseVersion, Wait,
 };
-use windlass_host::sandbox::{CodeCache, Limits, inspect};
+use windlass_host::history::Replay;
+use windlass_host::model::{
+    Allows, ApiKey, Event, Failure, HostPattern, HttpGrant, KeyId, Manifest, MasterKeys, Name, Namespace, Payload,
+    RunId, RunInfo, ScheduleSpec, SpecText, Target as Url, TargetHost, Timestamp,
+};
+use windlass_host::sandbox::{CodeCache, Limits, inspect, special};
+use windlass_host::store::read_back;
 
 /// Takes bytes, and panics if something is wrong.
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 16] = [
+    ("archive", archive),
+    ("bodies", bodies),
     ("cache", cache),
     ("cursor", cursor),
     ("failure", failure),
     ("history", history),
     ("host_pattern", host_pattern),
     ("inspect", inspects),
+    ("keys", keys),
     ("manifest", manifest),
     ("names", names),
     ("payload", payload),
     ("schedule", schedule),
     ("start", start),
+    ("url", url),
     ("wait", wait),
 ];
 
@@ -45,6 +56,59 @@ pub fn cache(bytes: &[u8]) {
         cache
     });
     assert_eq!(CACHE.verified("name", bytes), None);
+}
+
+/// Lines of an exported archive, as `windlass replay` reads them.
+pub fn archive(bytes: &[u8]) {
+    static MASTERS: LazyLock<MasterKeys> =
+        LazyLock::new(|| MasterKeys::parse("BgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgY=").expect("a key"));
+    for masters in [None, Some(&*MASTERS)] {
+        let Ok((info, input, events)) = read_back(bytes, None, masters) else { continue };
+        assert_eq!(Payload::check(input.as_bytes()), Ok(()));
+        deliver(&info, &events);
+    }
+}
+
+/// A history that is whole is delivered, to a guest that has asked nothing; and is shown as it is.
+fn deliver(info: &RunInfo, events: &[Event]) {
+    for event in events {
+        serde_json::to_string(&EventView::from(event.clone())).expect("JSON");
+    }
+    if Event::gap(info.origin.seq, events).is_none() {
+        let mut replay = Replay::new(info.origin, 10);
+        // It asks for nothing, so what answers a call is not what it expects.
+        let told = events.iter().take_while(|event| replay.deliver(event).is_ok()).count();
+        assert_eq!(replay.next_seq() as usize, info.origin.seq as usize + told);
+    }
+}
+
+/// Bodies of requests that change something. What is read is said again, and read as the same.
+pub fn bodies(bytes: &[u8]) {
+    fn body<T: serde::de::DeserializeOwned + serde::Serialize>(bytes: &[u8]) -> Option<T> {
+        let read: T = serde_json::from_slice(bytes).ok()?;
+        let again = serde_json::to_string(&read).expect("JSON");
+        let twice: T = serde_json::from_str(&again).expect("as before");
+        assert_eq!(serde_json::to_string(&twice).expect("JSON"), again);
+        Some(read)
+    }
+    body::<Backfill>(bytes);
+    body::<CreateKey>(bytes);
+    body::<MigrateRun>(bytes);
+    body::<RotateKey>(bytes);
+    body::<Terminate>(bytes);
+    body::<UseVersion>(bytes);
+    if let Some(put) = body::<PutSchedule>(bytes) {
+        // Accepted or not; that it says so is what matters.
+        ScheduleSpec::try_from(put.spec).ok();
+    }
+    if let Some(put) = body::<PutNamespace>(bytes) {
+        put.retention.check().ok(); // as above
+        for (name, value) in put.limits {
+            if let Some(windlass_host::api::LimitValue::Text(text)) = value {
+                windlass_host::model::parse_limit(&name, &text).ok(); // as above
+            }
+        }
+    }
 }
 
 /// `cursor` of a list of runs.
@@ -66,6 +130,12 @@ pub fn failure(bytes: &[u8]) {
 pub fn history(bytes: &[u8]) {
     if let Ok(run) = serde_json::from_slice::<RecordedRun>(bytes) {
         run.into_info().ok();
+    }
+    if let Ok(History { run: Some(run), events, .. }) = serde_json::from_slice(bytes)
+        && let Ok((info, _)) = run.into_info()
+    {
+        let events: Result<Vec<Event>, _> = events.into_iter().map(Event::try_from).collect();
+        deliver(&info, &events.unwrap_or_default());
     }
     let event = serde_json::from_slice::<EventView>(bytes).ok().and_then(|view| Event::try_from(view).ok());
     if let Some(event) = event {
@@ -94,6 +164,19 @@ pub fn inspects(bytes: &[u8]) {
     static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
     // Accepted or not; that it says so is what matters.
     inspect(bytes, &LIMITS).ok();
+}
+
+/// An API key, as it stands in a header.
+pub fn keys(bytes: &[u8]) {
+    let text = text(bytes);
+    if let Ok(key) = text.parse::<ApiKey>() {
+        assert_eq!(key.reveal(), text);
+        assert!(key.hash().is_of(&key) && !format!("{key:?}").contains(&text[14..]), "its secret is not shown");
+    }
+    if let Ok(id) = text.parse::<KeyId>() {
+        assert_eq!(id.as_str(), text);
+    }
+    MasterKeys::parse(text).ok();
 }
 
 /// What a component says of itself, as it is stored.
@@ -159,6 +242,80 @@ pub fn start(bytes: &[u8]) {
         let again: StartRun = serde_json::from_slice(&again).expect("as before");
         assert_eq!((again.workflow, again.input, again.timeout), (start.workflow, start.input, start.timeout));
     }
+}
+
+/// Where a request of a step goes: a scheme, an authority, a method, a path and a grant, one a line.
+pub fn url(bytes: &[u8]) {
+    let mut lines = text(bytes).splitn(5, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (scheme, authority, method, path, grant) = (line(), line(), line(), line(), line());
+    let (target, grant) = (Url::parse(scheme, authority).ok(), grant.parse::<HttpGrant>().ok());
+    if let Some(target) = &target {
+        assert_eq!(target.to_string().parse(), Ok(target.clone()));
+        // However others read the authority, they do not find another host in it.
+        let plain = authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"@/\\?#%".contains(&byte));
+        assert!(plain, "{authority:?} is read as {target}");
+        match &target.host {
+            TargetHost::Address(address) => is_public_as_a_whole(*address),
+            TargetHost::Name(name) => assert!(name.parse::<IpAddr>().is_err(), "{name} is an address"),
+        }
+    }
+    if let Some(grant) = &grant {
+        assert_eq!(grant.to_string().parse(), Ok(grant.clone()));
+        assert!(grant.includes(grant), "{grant} does not include itself");
+    }
+    let (Some(target), Some(grant)) = (target, grant) else { return };
+    if grant.allows(method, &target, path) == Allows::Yes {
+        let granted = grant.to_string();
+        let place = granted.rsplit(' ').next().unwrap_or_default();
+        if let Some((_, prefix)) = place.split_once('/') {
+            let prefix: Vec<_> = prefix.trim_end_matches("/*").split('/').collect();
+            for read in [once, twice] {
+                let resolved = resolved(path, read);
+                let is_below =
+                    resolved.len() >= prefix.len() && resolved.iter().zip(&prefix).all(|(is, is_to)| is == is_to);
+                assert!(is_below, "{path:?} is not below {place}: {resolved:?}");
+            }
+        }
+    }
+}
+
+/// Wherever an IPv4 address hides in an IPv6 address, it is as public as by itself.
+fn is_public_as_a_whole(address: IpAddr) {
+    if let IpAddr::V6(v6) = address
+        && let Some(v4) = v6.to_ipv4_mapped()
+        && special(IpAddr::V4(v4)).is_some()
+    {
+        assert!(special(address).is_some(), "{address} leads to {v4}");
+    }
+}
+
+/// What a generous server makes of a path: without escapes, parameters, `.`, `..` and empty segments.
+fn resolved(path: &str, read: fn(&str) -> String) -> Vec<String> {
+    let mut segments = Vec::new();
+    for segment in read(path).split(['/', '\\']) {
+        match segment.split(';').next().unwrap_or_default().trim_ascii() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name.to_owned()),
+        }
+    }
+    segments
+}
+
+fn once(text: &str) -> String {
+    let digit = |at: usize| text.as_bytes().get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut bytes, mut at) = (Vec::new(), 0);
+    while let Some(byte) = text.as_bytes().get(at) {
+        let escaped = digit(at + 1).zip(digit(at + 2)).filter(|_| *byte == b'%');
+        bytes.push(escaped.map_or(*byte, |(high, low)| u8::try_from(high * 16 + low).unwrap_or_default()));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn twice(text: &str) -> String {
+    once(&once(text))
 }
 
 /// `wait=…` of a request.

@@ -65,6 +65,21 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("ask and cancel", "takes-back-receives", starts(takes_back!("(call $signal_receive (i32.const 264) (i32.const 1))")), USED_UP),
     Case::new(
         "ask and cancel",
+        "takes-back-thousands-that-wait",
+        super::component::starts_and_resumes(
+            "(local $left i32) (local.set $left (i32.const 9000))
+            (loop $more (drop (call $signal_receive (i32.const 264) (i32.const 1)))
+                (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+            (drop (call $ask_step (i32.const 256) (i32.const 4))) (call $waiting)",
+            "(local $left i32) (call $event_next (i32.const 512)) (local.set $left (i32.const 9000))
+            (loop $more (call $call_cancel (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+            (call $completed)",
+        ),
+        "completed",
+    ),
+    Case::new(
+        "ask and cancel",
         "takes-back-wide-steps",
         with(DOCUMENT, starts(takes_back!("(call $ask_step (call $wide) (i32.const 200000))"))),
         USED_UP,

@@ -7,6 +7,7 @@ mod calls;
 mod case;
 mod component;
 mod escapes;
+mod limits;
 mod outbound;
 mod outside;
 mod resources;
@@ -49,7 +50,7 @@ fn the_corpus_is_large_and_no_two_are_called_the_same() {
     let vectors: BTreeSet<_> = corpus.iter().map(|case| case.vector).collect();
     let names: BTreeSet<_> = corpus.iter().map(|case| case.name).collect();
     assert_eq!(names.len(), corpus.len());
-    assert!(corpus.len() >= 80 && vectors.len() >= 20, "{} guests, {} vectors", corpus.len(), vectors.len());
+    assert!(corpus.len() >= 120 && vectors.len() >= 30, "{} guests, {} vectors", corpus.len(), vectors.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,13 @@
 //! HTTP as a capability, with a real guest and real services.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use windlass_host::model::GuestLimits;
 use windlass_host::sandbox::Limits;
 
 use super::service::{Post, Service};
 use crate::harness::api::document;
+use crate::harness::eventually;
 use crate::harness::guests::guest;
 use crate::harness::host::windlass;
 
@@ -139,6 +141,17 @@ async fn an_attempt_sends_and_receives_so_much_and_no_more() {
     assert_eq!(longest, Some(10_000));
     // The next attempt begins anew.
     assert_eq!(post.code(json!({ "url": url("/"), "times": 3 })).await, "none");
+    // A namespace can have less.
+    let own = json!({ "limits": { "http_requests": 2, "http_request_bytes": 100, "http_response_bytes": 200 } });
+    assert!(post.api.request(Method::PUT, "", own.to_string()).await.status().is_success());
+    eventually("it counts", async || {
+        (post.code(json!({ "url": url("/"), "times": 3 })).await == "http-too-many-requests").then_some(())
+    })
+    .await;
+    assert_eq!(post.code(json!({ "url": url("/"), "times": 2 })).await, "none");
+    let long = json!({ "url": url("/"), "method": "POST", "body_bytes": 101 });
+    assert_eq!(post.code(long).await, "http-request-too-large");
+    assert_eq!(post.code(json!({ "url": url("/bytes/201") })).await, "http-response-too-large");
 }
 
 #[tokio::test]

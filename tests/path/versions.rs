@@ -7,6 +7,7 @@ use windlass_host::model::RunState;
 use super::divergence::{HISTORY, MUTANTS, SAME, SCRIPT, change, with};
 use crate::harness::api::{Api, document};
 use crate::harness::database::Database;
+use crate::harness::guests::guest_bytes;
 use crate::harness::host::{HostProcess, windlass};
 
 async fn ask(api: &Api, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -114,6 +115,26 @@ async fn a_run_that_a_bad_version_has_quarantined_goes_on_with_a_good_one() {
     let (status, body) = ask(&host.api, Method::POST, &format!("/runs/{run}/retry"), json!({})).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(host.api.result(run).await, "done");
+}
+
+#[tokio::test]
+async fn only_so_many_runs_are_tried_at_once_and_who_comes_beyond_is_told_to_come_again() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let run = host.api.start("steps", json!(300)).await;
+    host.api.result(&run).await;
+    // The same, and a section that says nothing.
+    let other = [&guest_bytes("probe")[..], &[0, 5, 4], b"note"].concat();
+    let version = host.api.deploy(other, "").await.expect("deployed").version;
+    let body = json!({ "version": version, "dry_run": true });
+    let path = format!("/runs/{run}/migrate");
+    let asked = (0..300).map(|_| ask(&host.api, Method::POST, &path, body.clone()));
+    let answers = futures_util::future::join_all(asked).await;
+    let (tried, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| *status == 200);
+    assert!(tried.iter().all(|(_, trial)| trial["survives"] == true));
+    assert!(refused.iter().all(|(status, problem)| *status == 503 && problem["code"] == "unavailable"), "{refused:?}");
+    assert!(tried.len() >= 66 && !refused.is_empty(), "{} were tried, {} refused", tried.len(), refused.len());
 }
 
 /// Version, whether new runs take it, whether it is pinned, whether it is deprecated, and how many runs need it.

@@ -89,6 +89,7 @@ impl From<TrialError> for Problem {
                 tracing::warn!(%error, "a version cannot be had");
                 Self::new(Code::Unavailable, "the version cannot be had on this host now; try again")
             }
+            TrialError::Busy(busy) => busy.into(),
             TrialError::Host(message) => {
                 tracing::warn!(error = %message, "a run could not be tried on another version");
                 Self::new(Code::Unavailable, "the host could not try it now; try again")

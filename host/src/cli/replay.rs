@@ -148,6 +148,9 @@ fn of_history(history: api::History) -> anyhow::Result<ReadBack> {
 async fn deliver(subject: Arc<Subject>, (info, input, mut events): ReadBack) -> anyhow::Result<Replayed> {
     // What was before the run last continued as new led to an input, and is not replayed.
     events.retain(|event| event.seq >= info.origin.seq);
+    if let Some(missing) = Event::gap(info.origin.seq, &events) {
+        anyhow::bail!("it is no whole history: event {missing} is not where it belongs");
+    }
     Ok(tokio::task::spawn_blocking(move || subject.replay(info, &input, events)).await?)
 }
 

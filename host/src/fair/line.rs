@@ -53,7 +53,7 @@ struct Present {
 
 /// The line is too long, or does not move.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the host is busy with other components, of this namespace or of all; try again in a while")]
+#[error("the host is busy with others of the kind, of this namespace or of all; try again in a while")]
 pub struct Busy;
 
 impl Line {

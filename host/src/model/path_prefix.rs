@@ -83,7 +83,7 @@ impl PathPrefix {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Segment {
     Name,
-    /// Empty, or `.`.
+    /// Empty, or `.`, or nothing but parameters.
     Here,
     /// `..`
     Up,
@@ -91,30 +91,43 @@ enum Segment {
 
 fn read(raw: &str) -> Result<Segment, &'static str> {
     let text = decode(raw)?;
+    if std::str::from_utf8(&text).is_err() {
+        return Err("escapes that are no UTF-8, which some servers take for `.` or `/`");
+    }
     // What was escaped twice, some servers read twice.
-    let twice = text.windows(3).any(|escape| {
-        escape[0] == b'%' && matches!(&escape[1..].to_ascii_lowercase()[..], b"2e" | b"2f" | b"5c" | b"25" | b"00")
-    });
-    if twice {
+    let twice =
+        text.windows(3).filter(|escape| escape[0] == b'%').filter_map(|escape| hexadecimal(escape[1], escape[2]));
+    if twice.into_iter().any(|byte| is_control(byte) || b"./\\%; ".contains(&byte)) {
         return Err("an escape that was escaped again");
     }
     if text.iter().any(|byte| matches!(byte, b'/' | b'\\')) {
         return Err("an escaped slash or backslash");
     }
-    if text.iter().any(|byte| *byte < b' ' || *byte == 0x7f) {
+    if text.iter().copied().any(is_control) {
         return Err("an escaped control character");
     }
     match &text[..] {
         b"" | b"." => return Ok(Segment::Here),
         b".." => return Ok(Segment::Up),
+        // To servers that know parameters of segments there is nothing before them; to others it is a name, which does no harm.
+        [b';', ..] => return Ok(Segment::Here),
         _ => {}
     }
     // `..;x=1` is `..` to servers that know parameters of segments, and `.. ` to those that trim.
     let name = text.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if text.first() != Some(&b';') && matches!(name, b"" | b"." | b"..") {
+    if matches!(name, b"" | b"." | b"..") {
         return Err("`.` or `..` with something behind it that some servers drop");
     }
     Ok(Segment::Name)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
+}
+
+fn hexadecimal(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 /// Without escapes.
@@ -126,11 +139,8 @@ fn decode(raw: &str) -> Result<Vec<u8>, &'static str> {
             text.push(byte);
             continue;
         }
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
-            return Err("a `%` that begins no escape");
-        };
-        text.push(u8::try_from(high * 16 + low).unwrap_or_default());
+        let escaped = bytes.next().zip(bytes.next()).and_then(|(high, low)| hexadecimal(high, low));
+        text.push(escaped.ok_or("a `%` that begins no escape")?);
     }
     Ok(text)
 }
@@ -154,8 +164,19 @@ mod tests {
 
     #[test]
     fn a_path_is_compared_segment_by_segment() {
-        for path in ["/v1/pay", "/v1/pay/", "/v1/pay/7", "/v1/pay/a/../b", "/v1/pay/./x", "/v1/pay//x", "/v1/pay/a%20b"]
-        {
+        for path in [
+            "/v1/pay",
+            "/v1/pay/",
+            "/v1/pay/7",
+            "/v1/pay/a/../b",
+            "/v1/pay/./x",
+            "/v1/pay//x",
+            "/v1/pay/a%20b",
+            "/v1/pay/a;b=1/c",
+            "/v1/pay/;b=1",
+            "/v1/pay/100%25",
+            "/v1/pay/b%C3%BCcher",
+        ] {
             assert_eq!(covers(path), Below::Yes, "{path}");
         }
         for path in ["/", "/v1", "/v1/", "/v1/payments", "/v2/pay", "/V1/pay", "/v1/pa", "/x/v1/pay", "/v1/pay;x"] {
@@ -191,6 +212,15 @@ mod tests {
             "/v1/pay/..;x=1/admin",
             "/v1/pay/%2e%2e;/admin",
             "/v1/pay/..%20/admin",
+            // Without its parameters, nothing: `/v1/pay//../admin`.
+            "/v1/pay/;x/../admin",
+            "/v1/pay/;/../admin",
+            "/v1/pay/%3b/../admin",
+            "/v1/pay/%253b/../admin",
+            "/v1/pay/..%2520/admin",
+            // An overlong `..`.
+            "/v1/pay/%c0%ae%c0%ae/admin",
+            "/v1/pay/%c0%af../admin",
             "/v1/pay/%00",
             "/v1/pay/%0d%0a",
             "/v1/pay/%",
@@ -215,14 +245,20 @@ mod tests {
         }
     }
 
-    /// What a server makes of a path that decodes once and skips empty segments, `.` and `..`.
-    fn resolved(path: &str) -> Vec<Vec<u8>> {
+    /// What a server makes of a path that decodes so often and skips empty segments, `.` and `..`; and what is behind a `;`, if
+    /// it knows parameters.
+    fn resolved(path: &str, times: usize, knows_parameters: bool) -> Vec<Vec<u8>> {
         let mut segments: Vec<Vec<u8>> = Vec::new();
         for raw in path.split('/') {
-            match decode(raw).unwrap().as_slice() {
-                b"" | b"." => {}
-                b".." => drop(segments.pop()),
-                name => segments.push(name.to_vec()),
+            let mut text = raw.to_owned();
+            for _ in 0..times {
+                text = String::from_utf8_lossy(&decode(&text).unwrap_or(text.into_bytes())).into_owned();
+            }
+            let name = if knows_parameters { text.split(';').next().unwrap_or_default() } else { &*text };
+            match name.trim_ascii() {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                name => segments.push(name.as_bytes().to_vec()),
             }
         }
         segments
@@ -230,10 +266,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_below_stays_below_for_a_server_that_resolves(path in "(/(v1|pay|\\.|%2e|%2E|\\.\\.|;|a|%2f|%70ay|%25|\\\\)*){0,8}") {
+        fn what_is_below_stays_below_for_a_server_that_resolves(
+            path in "(/v1/pay)?(/(v1|pay|\\.|%2e|%2E|\\.\\.|;|%3b|a|%2f|%70ay|%25|%252e|%253b|%20|\\\\)*){0,8}"
+        ) {
             if covers(&path) == Below::Yes {
-                let resolved = resolved(&path);
-                proptest::prop_assert!(resolved.starts_with(&[b"v1".to_vec(), b"pay".to_vec()]), "{}", path);
+                for (times, knows_parameters) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+                    let resolved = resolved(&path, times, knows_parameters);
+                    proptest::prop_assert!(resolved.starts_with(&[b"v1".to_vec(), b"pay".to_vec()]), "{}", path);
+                }
                 proptest::prop_assert!(path.starts_with("/v1/pay"), "{}", path);
             }
         }

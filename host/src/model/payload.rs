@@ -34,14 +34,20 @@ impl Payload {
         if bytes.len() > limit {
             return Err(PayloadError::TooLarge { length: bytes.len(), limit });
         }
-        // What is skipped is not checked for UTF-8 by serde_json.
-        let text = std::str::from_utf8(&bytes).map_err(|error| PayloadError::Invalid(error.to_string()))?;
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| PayloadError::Invalid(error.to_string()))?;
+        Self::check(&bytes)?;
         // Most parsers stop there, and a guest should not find that out later.
         if depth(&bytes) > DEPTH_MAX {
             return Err(PayloadError::Invalid(format!("it is nested more than {DEPTH_MAX} levels deep")));
         }
         Ok(Self(bytes))
+    }
+
+    /// Whether bytes are one JSON document in UTF-8, however long and deep.
+    pub fn check(bytes: &[u8]) -> Result<(), PayloadError> {
+        // What is skipped is not checked for UTF-8 by serde_json.
+        let text = std::str::from_utf8(bytes).map_err(|error| PayloadError::Invalid(error.to_string()))?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| PayloadError::Invalid(error.to_string()))?;
+        Ok(())
     }
 
     /// Bytes that were checked before: they come from the database.

@@ -11,8 +11,19 @@ use crate::store::{Attempt, NewChild, Record};
 /// Steps that are looked up at a time: what their attempts have left may be large.
 const ATTEMPTS_CHUNK: usize = 256;
 
+/// Calls that are set going at a time. A guest may ask for thousands at once: what that takes of the host's threads is its namespace's,
+/// as if the guest computed there.
+const CALLS_CHUNK: usize = 256;
+
 /// The last attempts that an earlier activation left a row of.
 type Earlier = HashMap<CallId, Attempt>;
+
+/// What is to be begun when all calls were looked at.
+#[derive(Default)]
+struct Begun {
+    children: Vec<Record>,
+    steps: Vec<CallId>,
+}
 
 impl Activation {
     /// The calls that are open and have not been dispatched in this activation. The guest has come to rest and is live:
@@ -38,39 +49,43 @@ impl Activation {
         }
         let may_have = !self.is_new && self.claimed.standing.is_none_or(|standing| standing.has_attempts);
         let mut earlier = if is_first && may_have { self.earlier_attempts(&calls).await? } else { Earlier::new() };
-        let mut children = Vec::new();
-        let mut steps = Vec::new();
-        for call in calls {
-            let due = call.due();
-            match call.ask {
-                Ask::Sleep { .. } => self.agenda.set(due.unwrap_or_default(), Due::Sleep(call.id)),
-                Ask::Receive { name } => self.letters.signals.receive(name, call.id),
-                Ask::ReceiveUpdate { name } => self.letters.updates.receive(name, call.id),
-                Ask::Send { run_id, name, payload } => self.send(call.id, run_id, name, payload),
-                Ask::Child { workflow, input, options } => {
-                    self.letters.await_child(call.id);
-                    let (run_id, seed) = (RunId::of_child(self.info.run_id, call.id), Seed::new());
-                    children.push(Record::StartChild(NewChild {
-                        call: call.id,
-                        run_id,
-                        workflow,
-                        input,
-                        seed,
-                        options,
-                    }));
-                }
-                Ask::Step { name, input, options } => {
-                    let step = OpenStep::new(name, input, options, &self.step_runner.program);
-                    if let Some(total) = step.total_timeout {
-                        self.agenda.set(call.asked_at.after(total), Due::TotalTimeout(call.id));
-                    }
-                    steps.extend(self.open(call.id, step, earlier.remove(&call.id)));
-                }
+        let (mut begun, mut calls) = (Begun::default(), calls.into_iter());
+        if calls.len() <= CALLS_CHUNK {
+            calls.for_each(|call| self.set_going(call, &mut earlier, &mut begun));
+        } else {
+            let (threads, info) = (self.runner.threads.clone(), self.info.clone());
+            while calls.len() > 0 {
+                let chunk = calls.by_ref().take(CALLS_CHUNK);
+                let set_going = || chunk.for_each(|call| self.set_going(call, &mut earlier, &mut begun));
+                threads.part(&info.namespace, set_going).await;
             }
         }
-        self.writer.append(children).await?;
-        self.begin(&steps).await;
+        self.writer.append(begun.children).await?;
+        self.begin(&begun.steps).await;
         Ok(())
+    }
+
+    fn set_going(&mut self, call: Call, earlier: &mut Earlier, begun: &mut Begun) {
+        let due = call.due();
+        match call.ask {
+            Ask::Sleep { .. } => self.agenda.set(due.unwrap_or_default(), Due::Sleep(call.id)),
+            Ask::Receive { name } => self.letters.signals.receive(name, call.id),
+            Ask::ReceiveUpdate { name } => self.letters.updates.receive(name, call.id),
+            Ask::Send { run_id, name, payload } => self.send(call.id, run_id, name, payload),
+            Ask::Child { workflow, input, options } => {
+                self.letters.await_child(call.id);
+                let (run_id, seed) = (RunId::of_child(self.info.run_id, call.id), Seed::new());
+                let child = NewChild { call: call.id, run_id, workflow, input, seed, options };
+                begun.children.push(Record::StartChild(child));
+            }
+            Ask::Step { name, input, options } => {
+                let step = OpenStep::new(name, input, options, &self.step_runner.program);
+                if let Some(total) = step.total_timeout {
+                    self.agenda.set(call.asked_at.after(total), Due::TotalTimeout(call.id));
+                }
+                begun.steps.extend(self.open(call.id, step, earlier.remove(&call.id)));
+            }
+        }
     }
 
     /// What is known of steps that an earlier activation began.

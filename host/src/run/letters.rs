@@ -1,6 +1,6 @@
 //! Which letter goes to which call. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::history::Delivery;
 use crate::model::{CallId, CancelReason, Name, Outcome, Payload};
@@ -22,11 +22,12 @@ pub(super) struct Letters {
     last: i64,
 }
 
-/// Letters of one kind, and the calls that wait for them. Each name is a queue on both sides.
+/// Letters of one kind, and the calls that wait for them. Each name is a queue on both sides: letters come in the order of their
+/// numbers, and calls are made in that of theirs. A guest may have thousands, and take all of them back at once.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    letters: BTreeMap<Name, VecDeque<(i64, Payload)>>,
-    receivers: BTreeMap<Name, VecDeque<CallId>>,
+    letters: BTreeMap<Name, BTreeMap<i64, Payload>>,
+    receivers: BTreeMap<Name, BTreeSet<CallId>>,
     /// The names with anything new since letters were last matched with receivers: thousands may wait, and few have mail.
     changed: BTreeSet<Name>,
 }
@@ -34,24 +35,22 @@ pub(super) struct Mailbox {
 impl Mailbox {
     fn add(&mut self, id: i64, name: Name, payload: Payload) {
         self.changed.insert(name.clone());
-        self.letters.entry(name).or_default().push_back((id, payload));
+        self.letters.entry(name).or_default().insert(id, payload);
     }
 
     /// A call waits for one.
     pub(super) fn receive(&mut self, name: Name, call: CallId) {
         self.changed.insert(name.clone());
-        self.receivers.entry(name).or_default().push_back(call);
+        self.receivers.entry(name).or_default().insert(call);
     }
 
     /// A call no longer waits; a letter that had been taken for it is the first of its name again.
     pub(super) fn cancel(&mut self, name: &Name, call: CallId, taken: Option<Delivery>) {
         if let Some(receivers) = self.receivers.get_mut(name) {
-            receivers.retain(|receiver| *receiver != call);
+            receivers.remove(&call);
         }
         if let Some(Delivery::Completed { inbox: Some(id), outcome: Outcome::Ok(payload), .. }) = taken {
-            let letters = self.letters.entry(name.clone()).or_default();
-            let place = letters.iter().position(|(other, _)| *other > id).unwrap_or(letters.len());
-            letters.insert(place, (id, payload));
+            self.letters.entry(name.clone()).or_default().insert(id, payload);
             self.changed.insert(name.clone());
         }
     }
@@ -61,16 +60,17 @@ impl Mailbox {
             let (Some(receivers), Some(letters)) = (self.receivers.get_mut(&name), self.letters.get_mut(&name)) else {
                 continue;
             };
-            while let (Some(&call), Some((id, payload))) = (receivers.front(), letters.front().cloned()) {
-                receivers.pop_front();
-                letters.pop_front();
+            while !receivers.is_empty()
+                && let Some((id, payload)) = letters.pop_first()
+                && let Some(call) = receivers.pop_first()
+            {
                 let outcome = Outcome::Ok(payload);
                 deliveries.push(Delivery::Completed { call, outcome, attempt: 0, inbox: Some(id) });
             }
             if receivers.is_empty() {
                 self.receivers.remove(&name);
             }
-            if self.letters.get(&name).is_some_and(VecDeque::is_empty) {
+            if self.letters.get(&name).is_some_and(BTreeMap::is_empty) {
                 self.letters.remove(&name);
             }
         }

@@ -66,6 +66,8 @@ pub struct Programs {
     inspections: Arc<Line>,
     /// Programs that are compiled because a run needs them: no upload is before them.
     loads: Arc<Line>,
+    /// Runs that are tried on other versions.
+    trials: Arc<Line>,
 }
 
 /// Why a program cannot be had.
@@ -102,6 +104,9 @@ const UPLOADS: LineRules = LineRules { all: 8, each: 4, waiting: 64, patience: D
 /// A compiler uses all processors, behind all that serves.
 const INSPECTIONS: LineRules = LineRules { all: 2, each: 1, waiting: 64, patience: Duration::from_secs(60) };
 
+/// Each has two instances that nobody else counts, for as long as its history takes.
+const TRIALS: LineRules = LineRules { all: 4, each: 2, waiting: 64, patience: Duration::from_secs(30) };
+
 /// A run waits for each.
 const LOADS: LineRules = LineRules { all: 2, each: 1, waiting: 100_000, patience: Duration::from_secs(600) };
 
@@ -136,6 +141,7 @@ impl Programs {
             uploads: Line::new(UPLOADS),
             inspections: Line::new(INSPECTIONS),
             loads: Line::new(LOADS),
+            trials: Line::new(TRIALS),
             grants: Cache::builder().max_capacity(10_000).time_to_live(GRANTS_KEPT).build(),
         }
     }
@@ -214,6 +220,11 @@ impl Programs {
     /// Wait until another upload may be inspected.
     pub(super) async fn inspection_place(&self, namespace: &Namespace) -> Result<LinePlace, Busy> {
         self.inspections.enter(namespace).await
+    }
+
+    /// Wait until another run may be tried on a version.
+    pub(super) async fn trial_place(&self, namespace: &Namespace) -> Result<LinePlace, Busy> {
+        self.trials.enter(namespace).await
     }
 
     /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it.

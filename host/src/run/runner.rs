@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::activate::Activation;
 use super::active::Place;
 use super::residents::Residents;
+use super::send::SENDS_MAX;
 use super::threads::GuestThreads;
 use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
 use crate::fair::Places;
@@ -58,6 +59,8 @@ pub struct Runner {
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Places>,
+    /// Signals that its runs are sending.
+    pub(super) send_places: Arc<Places>,
     /// What this host's runs mean to runs of others.
     pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
@@ -120,6 +123,7 @@ impl Runner {
         Arc::new(Self {
             residents: Residents::new(residents_max, config.resident_bytes),
             step_places: Places::new(limits.step_instances as usize),
+            send_places: Places::new(SENDS_MAX),
             active: Active::new(config.active_max),
             tasks: TaskTracker::new(),
             alarm: Alarm::default(),
@@ -334,5 +338,5 @@ pub(super) struct Entry {
 /// A run that this host has owned for longer than this, it has heard of, or the answer was lost.
 const ORPHAN_AGE: Duration = Duration::from_secs(2);
 
-/// Instances that are kept free for components that are being inspected.
+/// Instances that are kept free for components that are being inspected, and for runs that are tried on other versions.
 const DESCRIBING_MAX: usize = 16;

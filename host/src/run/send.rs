@@ -11,6 +11,9 @@ use crate::model::{CallId, Failure, Name, Outcome, Payload, RunId, RunInfo, code
 use crate::sandbox::Gate;
 use crate::store::{Error, Hint, InboxMax, Sent};
 
+/// Signals that are sent at once: a run may want to send thousands, and the sessions are there for all that is asked for.
+pub(super) const SENDS_MAX: usize = 4;
+
 /// Between attempts to reach the database.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -29,8 +32,10 @@ impl Activation {
                 if gate.pass().await.is_err() {
                     return;
                 }
+                let place = runner.send_places.acquire(&info.namespace).await;
                 let sent =
                     runner.store.send_signal(&info.namespace, to, &name, &payload, Some(&signal_id), inbox).await;
+                drop(place);
                 if let Ok(sent) = &sent {
                     if sent.accepted {
                         account.add_row(payload.len());

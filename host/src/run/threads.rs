@@ -36,6 +36,9 @@ pub struct GuestThreads {
 /// Turns that take long, at once, for each processor: so that one who comes finds a place although others compute for seconds.
 const LONG_TURNS: usize = 4;
 
+/// How often whoever waits for time on the host's threads looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// The guest's host function, or the engine, has panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("the host panicked over the guest")]
@@ -53,6 +56,19 @@ impl GuestThreads {
     /// Whether a namespace may compute among the tasks of the host.
     pub(super) fn has_time(&self, namespace: &Namespace) -> bool {
         self.window.has_time(namespace)
+    }
+
+    /// What the host itself does for a run because its guest asked for much, a part of it: as if the guest computed, here, and not
+    /// before the namespace may.
+    pub(super) async fn part<T>(&self, namespace: &Namespace, work: impl FnOnce() -> T) -> T {
+        while !self.has_time(namespace) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.give_way().await;
+        let begun = Instant::now();
+        let done = work();
+        self.window.charge(namespace, begun.elapsed());
+        done
     }
 
     /// The processor time that guests have used, on whatever threads.

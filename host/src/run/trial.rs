@@ -7,6 +7,7 @@ use super::replay::Replay;
 use super::threads::{GuestThreads, Panicked};
 use super::turn::HISTORY_CHUNK;
 use super::{Stop, Tenant};
+use crate::fair::Busy;
 use crate::history::Divergence;
 use crate::model::{Ask, Call, Durability, Event, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
@@ -39,6 +40,9 @@ pub enum TrialError {
     /// The version, or the one that the run is on.
     #[error(transparent)]
     Program(#[from] Arc<ProgramError>),
+    /// Too many others are tried.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// This host.
     #[error("{0}")]
     Host(String),
@@ -108,6 +112,7 @@ impl TrialBench<'_> {
             let message = format!("version {version} has no workflow `{}`", info.workflow);
             return Ok(Some(Trial { from, misfit: Some(Misfit { message, divergence: None }) }));
         }
+        let _place = self.programs.trial_place(namespace).await?;
         // What is not committed is not there: the mode makes no difference.
         let info = RunInfo { durability: Durability::Output, ..info };
         let (tenant, info_of_both) = (self.tenant.clone(), info.clone());
@@ -137,7 +142,9 @@ impl TrialBench<'_> {
                 Ok(()) => {}
             }
         }
-        let misfit = pair.first_difference().map(|message| Misfit { message, divergence: None });
+        // There may be thousands of calls.
+        let difference = self.compute(namespace, move || pair.first_difference()).await?;
+        let misfit = difference.map(|message| Misfit { message, divergence: None });
         Ok(Some(Trial { from, misfit }))
     }
 
@@ -159,8 +166,8 @@ fn crashed(crash: Crash) -> Result<Misfit, TrialError> {
     }
 }
 
-/// What of an open call would be otherwise. A wait for a signal, an update or a time has reached nobody: a version may do
-/// without it.
+/// What of an open call would be otherwise; `new` are those of the other version, in order. A wait for a signal, an update or a time
+/// has reached nobody: a version may do without it.
 fn difference(call: &Call, new: &[Call]) -> Option<String> {
     let what = |ask: &Ask| format!("the {} `{}`", ask.kind(), ask.name());
     let is_alike = |other: &Ask| {
@@ -170,7 +177,7 @@ fn difference(call: &Call, new: &[Call]) -> Option<String> {
         return None;
     }
     let (id, asked) = (call.id, what(&call.ask));
-    match new.iter().find(|other| other.id == id).map(|other| &other.ask) {
+    match new.binary_search_by_key(&id, |other| other.id).ok().map(|at| &new[at].ask) {
         None => Some(format!("call {id}, {asked}, is under way, and this version does not make it")),
         Some(other) if is_alike(other) => None,
         Some(other) if (other.kind(), other.name()) == (call.ask.kind(), call.ask.name()) => {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
 
-use super::{Guest, Programs, Tenant};
+use super::threads::Panicked;
+use super::{Guest, GuestThreads, Programs, Tenant};
 use crate::fair::Busy;
 use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace, Who};
 use crate::sandbox::{CompileError, Crash, Rejection};
@@ -53,7 +53,7 @@ impl From<CompileError> for UploadError {
 /// Inspect a component and keep it. `name`: instead of the one that it gives itself. `who`: uploads it.
 pub async fn upload(
     store: &Store,
-    programs: &Programs,
+    (programs, threads): (&Programs, &GuestThreads),
     (namespace, tenant): (&Namespace, &Tenant),
     name: Option<Name>,
     bytes: Bytes,
@@ -63,7 +63,7 @@ pub async fn upload(
     if tenant.account.is_full() {
         return Err(store::Error::StorageFull.into());
     }
-    let manifest = inspect(programs, (namespace, tenant), bytes.clone()).await?;
+    let manifest = inspect((programs, threads), (namespace, tenant), bytes.clone()).await?;
     let component = name.unwrap_or_else(|| manifest.name.clone());
     let deployment = Deployment { namespace, component: &component, bytes: &bytes, manifest: &manifest, grants, who };
     let (version, is_new) = store.deploy(deployment).await?;
@@ -76,20 +76,22 @@ pub async fn upload(
 
 /// All stages: size, bytes, shape, validity, compiling, imports, exports, and the manifest (`describe-trapped`, `bad-manifest`).
 async fn inspect(
-    programs: &Programs,
+    (programs, threads): (&Programs, &GuestThreads),
     (namespace, tenant): (&Namespace, &Tenant),
     bytes: Bytes,
 ) -> Result<Manifest, UploadError> {
     let place = Arc::new(programs.inspection_place(namespace).await?);
     let code = programs.compile(Digest::of(&bytes), bytes, place.clone()).await?;
     let limits = tenant.limits.clone();
-    let describe = spawn_blocking(move || {
+    // Nobody has seen it compute before: as long as it takes, it is in nobody's way.
+    let describe = threads.long(namespace, move || {
         let described = Guest::describe(&code, &limits);
         drop(place);
         described
     });
     // What a panic says may quote the component.
-    let described = describe.await.map_err(|_panic| UploadError::Host("it panicked over `describe`".to_owned()))?;
+    let panicked = |_: Panicked| UploadError::Host("it panicked over `describe`".to_owned());
+    let described = describe.await.map_err(panicked)?;
     let described = described.map_err(|crash| match crash {
         Crash::Trap(trap) => {
             let message = format!("`describe` crashed: {}", trap.message);

@@ -14,7 +14,8 @@ use super::runs::{SummaryRow, state_code};
 use super::schedule::ClaimedRow;
 use super::{Claimed, Error, Result, WrappedKey};
 use crate::model::{
-    Durability, Event, MasterKeys, Namespace, Payload, PayloadKey, RunId, RunInfo, RunState, SealError, sealed_under,
+    Durability, Event, MasterKeys, Namespace, Payload, PayloadError, PayloadKey, RunId, RunInfo, RunState, SealError,
+    sealed_under,
 };
 
 /// One line.
@@ -113,6 +114,9 @@ pub enum UnreadableArchive {
     /// What is sealed in it.
     #[error("what is in it is sealed: {0}")]
     Sealed(#[from] SealError),
+    /// What is in it of payloads: what is read here has passed other hands since a host had checked it.
+    #[error("a payload in it is none: {0}")]
+    Payload(#[from] PayloadError),
     /// What a line says.
     #[error(transparent)]
     Corrupt(#[from] Error),
@@ -160,10 +164,11 @@ pub fn read_back(
     let (mut run, mut events) = found.ok_or(UnreadableArchive::NoSuchRun)?;
     let payloads = events.iter_mut().flat_map(|event| [event.input.as_mut(), event.outcome.as_mut()]);
     for payload in payloads.chain([run.input.as_mut()]).flatten() {
-        let Some(key_id) = sealed_under(payload) else { continue };
-        let key = keys.iter().find(|key| key.key_id == key_id).ok_or(SealError::NotAuthentic)?;
-        let opened = key.payload_key(masters)?.open(payload)?;
-        *payload = opened;
+        if let Some(key_id) = sealed_under(payload) {
+            let key = keys.iter().find(|key| key.key_id == key_id).ok_or(SealError::NotAuthentic)?;
+            *payload = key.payload_key(masters)?.open(payload)?;
+        }
+        Payload::check(payload)?;
     }
     let claimed = Claimed::try_from(run.into_claimed()?)?;
     let events: Result<Vec<Event>> = events.into_iter().map(Event::try_from).collect();

@@ -142,7 +142,8 @@ impl Host {
         who: &Who,
     ) -> Result<Uploaded, UploadError> {
         let tenant = self.tenant(namespace).await?;
-        run::upload(&self.store, &self.programs, (namespace, &tenant), name, bytes, grants, who).await
+        let (programs, threads) = (&*self.programs, &self.threads);
+        run::upload(&self.store, (programs, threads), (namespace, &tenant), name, bytes, grants, who).await
     }
 
     /// What was granted to a component has changed.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use windlass::{Failure, Result, http, join_all, signal, sleep};
+use windlass::{Failure, Result, http, join_all, send_signal, signal, sleep};
 
 #[windlass::workflow]
 async fn panics() -> Result<()> {
@@ -81,6 +81,14 @@ async fn stalls() -> Result<()> {
 #[windlass::workflow]
 async fn hoards(count: u32) -> Result<()> {
     join_all((0..count).map(|_| signal::<()>("never"))).await;
+    Ok(())
+}
+
+/// Sends signals that nobody waits for, to itself.
+#[windlass::workflow]
+async fn spams(count: u32) -> Result<()> {
+    let run_id = windlass::run::current().run_id;
+    join_all((0..count).map(|number| send_signal(&*run_id, "never", &number))).await;
     Ok(())
 }
 
