@@ -37,6 +37,7 @@ CREATE TABLE runs (
     continued_at    timestamptz,
     told            text,
     paused_at       timestamptz,
+    lineage         text,
     closed_at       timestamptz,
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 85);
@@ -50,6 +51,7 @@ COMMENT ON COLUMN runs.deadline_at IS 'When it is asked to stop by itself.';
 COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it.';
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 COMMENT ON COLUMN runs.paused_at IS 'When it was paused by itself: see 0027.';
+COMMENT ON COLUMN runs.lineage IS 'Where it was rewound and what it was forked from, as JSON (`model/lineage.rs`); none for nearly all runs.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 
 CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);

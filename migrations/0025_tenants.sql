@@ -49,7 +49,8 @@ BEGIN
         UNION ALL
         SELECT 'sees_run(shard, run_id)', t.name
         FROM unnest(ARRAY [
-            'events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children', 'updates'
+            'events', 'rewinds', 'past_events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children',
+            'updates'
         ]) AS t (name)
     LOOP
         -- Whoever changes a table waits for all who use it: only where it has not been done.
@@ -76,7 +77,7 @@ BEGIN
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
         'SELECT, INSERT, DELETE ON pauses',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published, archived_runs',
+        'SELECT ON events, rewinds, past_events, attempts, logs, published, archived_runs',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
         'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',

@@ -15,6 +15,7 @@ mod deploy_component;
 mod error;
 mod extract;
 mod follow_run;
+mod fork_run;
 mod get_audit;
 mod get_grants;
 mod get_history;
@@ -29,6 +30,7 @@ mod keeping;
 mod limits;
 mod list_keys;
 mod list_namespaces;
+mod list_rewinds;
 mod list_runs;
 mod list_schedules;
 mod list_secrets;
@@ -46,6 +48,7 @@ mod recorded;
 mod recount_namespace;
 mod resume_schedule;
 mod revoke_key;
+mod rewind_run;
 mod rotate_key;
 mod schedules;
 mod send_signal;
@@ -81,6 +84,7 @@ pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
 pub use extract::Wait;
+pub use fork_run::ForkRun;
 pub use get_audit::{AuditHeadView, AuditPage, AuditView};
 pub use get_grants::{Grants, StepGrants};
 pub use get_history::History;
@@ -90,6 +94,7 @@ pub use get_state::{PublishedState, PublishedValue};
 pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
+pub use list_rewinds::{RewindView, Rewinds};
 pub use list_runs::{NoCursor, RunCursor, RunPage};
 pub use list_schedules::SchedulePage;
 pub use list_secrets::{SecretView, Secrets};
@@ -100,6 +105,7 @@ pub use put_namespace::{LimitValue, PutNamespace};
 pub use put_schedule::PutSchedule;
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
+pub use rewind_run::{RewindRun, Rewound};
 pub use rotate_key::RotateKey;
 pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
@@ -161,6 +167,9 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(pause_run::pause_run))
         .add(Scope::Operate, routes!(pause_run::resume_run))
         .add(Scope::Operate, routes!(pause_run::retry_run))
+        .add(Scope::Operate, routes!(rewind_run::rewind_run))
+        .add(Scope::Operate, routes!(fork_run::fork_run))
+        .add(Scope::Read, routes!(list_rewinds::list_rewinds))
         .add(Scope::Operate, routes!(pause_workflow::pause_workflow))
         .add(Scope::Operate, routes!(pause_workflow::resume_workflow))
         .add(Scope::Operate, routes!(pause_workflow::pause_namespace))

@@ -14,6 +14,7 @@ mod deploy;
 mod dev;
 mod drop_installation;
 mod entrance_options;
+mod fork;
 mod get;
 mod grant;
 mod history;
@@ -30,6 +31,7 @@ mod output;
 mod pause;
 mod replay;
 mod retry;
+mod rewind;
 mod rewrap;
 mod schedule;
 mod secret;
@@ -122,8 +124,12 @@ enum Command {
     Resume(pause::Resume),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
-    /// Go on with a run that was quarantined
+    /// Try again what a run has failed at, or go on with one that was quarantined
     Retry(retry::Retry),
+    /// Let a run go on from before one of its events
+    Rewind(rewind::Rewind),
+    /// Start another run with the history of one up to an event
+    Fork(fork::Fork),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
     /// Start runs again and again: by cron, at intervals, once
@@ -206,6 +212,8 @@ impl Cli {
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
+            Command::Rewind(rewind) => rewind.run(&client()?).await,
+            Command::Fork(fork) => fork.run(&client()?).await,
             Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::activate::{Activation, Interruption};
 use super::agenda::Due;
 use super::steps::{OpenStep, lightened};
-use crate::model::{Ask, Call, CallId, RunId, Seed};
+use crate::model::{Ask, Call, CallId, Seed};
 use crate::store::{Attempt, NewChild, Record};
 
 /// Steps that are looked up at a time: what their attempts have left may be large.
@@ -49,7 +49,7 @@ impl Activation {
                 Ask::Send { run_id, name, payload } => self.send(call.id, run_id, name, payload),
                 Ask::Child { workflow, input, options } => {
                     self.letters.await_child(call.id);
-                    let (run_id, seed) = (RunId::of_child(self.info.run_id, call.id), Seed::new());
+                    let (run_id, seed) = (self.info.child_of(call.id), Seed::new());
                     children.push(Record::StartChild(NewChild {
                         call: call.id,
                         run_id,

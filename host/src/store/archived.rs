@@ -1,6 +1,6 @@
 //! Reading runs that are archived: whoever asks for a run finds it there when it is nowhere else.
 
-use super::lines::{Line, RunLine, UpdateLine};
+use super::lines::{Line, PastLine, RewindLine, RunLine, UpdateLine};
 use super::rows::{AttemptRow, EventRow, LogLineRow};
 use super::{Error, Result, Store};
 use crate::model::{Namespace, RunId, RunState};
@@ -13,6 +13,8 @@ pub(super) struct ArchivedRest {
     pub(super) published: Vec<super::lines::PublishedLine>,
     pub(super) updates: Vec<UpdateLine>,
     pub(super) logs: Vec<LogLineRow>,
+    pub(super) rewinds: Vec<RewindLine>,
+    pub(super) past: Vec<PastLine>,
 }
 
 impl Store {
@@ -26,6 +28,8 @@ impl Store {
                 Line::Published(published) => rest.published.push(published),
                 Line::Update(update) => rest.updates.push(update),
                 Line::Log(log) => rest.logs.push(log),
+                Line::Rewind(rewind) => rest.rewinds.push(rewind),
+                Line::Past(event) => rest.past.push(event),
                 Line::Key(_) | Line::Event(_) => {}
             }
         }

@@ -14,7 +14,7 @@ use super::record::{Close, NewChild, Park, Record, Source, Start};
 use super::seals::seal;
 use super::{CloseState, Lease, Result, RunSummary};
 use crate::model::{
-    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
+    Ask, Durability, Event, EventKind, Lineage, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
     sealed_text,
 };
 
@@ -317,6 +317,7 @@ impl Start {
             deadline_at: info.deadline,
             parent_run_id: None,
             generation: 0,
+            lineage: Lineage::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timestamp};
+use crate::model::{Durability, Lineage, Name, Namespace, Payload, RunId, RunState, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct RunSummary {
     pub parent_run_id: Option<RunId>,
     /// How often it has continued as new.
     pub generation: u32,
+    /// Where it was rewound, and what it was forked from.
+    pub lineage: Lineage,
 }
 
 /// A run in a list.
@@ -106,6 +108,7 @@ pub(super) struct SummaryRow {
     pub(super) deadline_at: Option<DateTime<Utc>>,
     pub(super) parent_run_id: Option<Uuid>,
     pub(super) generation: i32,
+    pub(super) lineage: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -156,7 +159,7 @@ impl Store {
 }
 
 /// The codes of the SQL function `run_state` are the places in this list.
-fn state(code: i16) -> RunState {
+pub(super) fn state(code: i16) -> RunState {
     usize::try_from(code).ok().and_then(|code| RunState::ALL.get(code)).copied().unwrap_or(RunState::Quarantined)
 }
 
@@ -186,6 +189,8 @@ impl From<SummaryRow> for RunSummary {
             deadline_at: row.deadline_at.map(Into::into),
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
+            // For people only: whoever is at the run reads it where it must be right.
+            lineage: Lineage::from_text(row.lineage.as_deref()).unwrap_or_default(),
         }
     }
 }
