@@ -143,11 +143,11 @@ fn functions() -> Vec<(String, String)> {
 #[test]
 fn whatever_is_asked_for_at_the_api_is_asked_in_the_role_of_the_tenant() {
     // It is the host that accepts a run, and that owns it from then on: what it writes is fenced by its lease. So it is with the runs
-    // of a schedule.
+    // of a schedule. And no tenant's session adds to a history or takes from it.
     let of_hosts = OF_NO_TENANT
         .iter()
         .map(|(name, _)| *name)
-        .chain(["start_run", "trigger_schedule", "backfill_schedule"])
+        .chain(["start_run", "trigger_schedule", "backfill_schedule", "rewind_run", "fork_run"])
         .collect::<BTreeSet<_>>();
     let functions = functions();
     for name in used().iter().filter(|name| !of_hosts.contains(name.as_str())) {

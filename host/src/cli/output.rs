@@ -148,7 +148,10 @@ fn describe(run: &RunView) {
         line(format!("fork of   {} before event {}", fork.run_id, fork.before));
     }
     if run.rewinds > 0 {
-        line(format!("rewound   {} times: `windlass history {} --rewind N` has what was dropped", run.rewinds, run.run_id));
+        line(format!(
+            "rewound   {} times: `windlass history {} --rewind N` has what was dropped",
+            run.rewinds, run.run_id
+        ));
     }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {

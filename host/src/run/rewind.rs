@@ -7,7 +7,7 @@ use super::program::ProgramError;
 use super::replay::Replay;
 use super::trial::{CHUNK_BYTES, TrialBench, TrialError};
 use super::turn::HISTORY_CHUNK;
-use crate::model::{Ask, Durability, Namespace, RunId, RunInfo};
+use crate::model::{Ask, Call, Durability, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
 use crate::store::{self, Claimed, Point};
 
@@ -74,7 +74,7 @@ impl TrialBench<'_> {
                 break;
             }
         }
-        let child = |call: crate::model::Call| match call.ask {
+        let child = |call: Call| match call.ask {
             Ask::Child { options, .. } => Some((call.id, options)),
             _ => None,
         };
