@@ -22,7 +22,7 @@ BEGIN
     END IF;
 END $$;
 
--- Take a run that is paused out of where it stands; refuse one that goes on, or that a host is at.
+-- Take a run that is paused out of where it stands; refuse one that goes on. A host may be at it all the same, and is about to let go.
 CREATE FUNCTION take_paused(p_run runs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT is_paused(p_run) THEN
@@ -39,8 +39,14 @@ BEGIN
     END IF;
     DELETE FROM paused p WHERE p.shard = p_run.shard AND p.run_id = p_run.run_id;
     IF NOT FOUND THEN
-        PERFORM refuse_state(format('run %s', p_run.run_id), 'running');
+        PERFORM refuse_state(format('run %s', p_run.run_id), 'about to be paused');
     END IF;
+END $$;
+
+CREATE FUNCTION inbox_bytes(p_run runs) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT coalesce(sum(100 + coalesce(octet_length(i.payload), 0)), 0) FROM inbox i
+            WHERE i.shard = p_run.shard AND i.run_id = p_run.run_id);
 END $$;
 
 -- Move the events from p_before on to the past. What they had taken out of the inbox is there again, before all that has come since.
@@ -133,11 +139,11 @@ BEGIN
 END $$;
 
 -- Rewind a run that is paused, in quarantine or has ended. p_lineage: what is to be its lineage. p_what: how the audit log calls it.
--- Returns which rewind of the run it was, and how many events it has dropped.
+-- Returns which rewind of the run it was, how many events it has dropped, and about how many bytes more are kept.
 CREATE FUNCTION rewind_run(
     p_namespace text, p_run_id uuid, p_before integer, p_next_seq integer, p_generation integer, p_lineage_before text,
     p_lineage text, p_next_call integer, p_next_line integer, p_calls integer[], p_child_ids uuid[], p_abandon boolean[],
-    p_detached boolean[], p_pause boolean, p_what text, p_who text, OUT rewind integer, OUT dropped integer
+    p_detached boolean[], p_pause boolean, p_what text, p_who text, OUT rewind integer, OUT dropped integer, OUT bytes bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -161,9 +167,11 @@ BEGIN
     SELECT count(*) + 1 INTO rewind FROM rewinds w WHERE w.shard = run.shard AND w.run_id = p_run_id;
     INSERT INTO rewinds (shard, run_id, rewind, before_seq, state, result, who)
     VALUES (run.shard, p_run_id, rewind, p_before, run.state, run.result, p_who);
+    bytes := 100 - inbox_bytes(run);
     dropped := drop_events(run, rewind, p_before);
     PERFORM clear_calls(run, rewind, p_next_call, p_next_line);
     PERFORM await_children(run, p_next_call, p_calls, p_child_ids, p_abandon, p_detached);
+    bytes := bytes + inbox_bytes(run);
 
     UPDATE runs r SET
         state = 0, result = NULL, closed_at = NULL, lineage = p_lineage,

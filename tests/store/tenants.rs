@@ -88,6 +88,7 @@ impl Walk {
         self.saw_nothing("rewinds", store.rewinds(&other, run).await.expect("read").is_empty());
         let past = store.past_events(&other, (run, 1), 0, 10, 1 << 20).await.expect("read");
         self.saw_nothing("past_events", past.0.is_empty() && past.1.is_none());
+        self.saw_nothing("archived_state", store.archived_state(&other, run).await.expect("read").is_none());
         self.saw_nothing("redone_calls", store.redone_calls(&other, run, 0, 10).await.expect("read").is_empty());
         self.saw_nothing("published", store.published(&other, run).await.expect("read").is_empty());
         let all = RunFilter::default();

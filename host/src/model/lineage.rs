@@ -116,6 +116,10 @@ impl RunInfo {
     pub fn rewound(&self, from: CallId, redone: Vec<CallId>) -> Lineage {
         let mut lineage = self.lineage.clone();
         let (run_id, rewind) = (self.run_id, lineage.rewinds(self.run_id) + 1);
+        // What does not count any more goes: however often a run is rewound, this is no longer than its history.
+        let is_anew = |call: CallId| call >= from || redone.contains(&call);
+        lineage.branches.iter_mut().for_each(|branch| branch.redone.retain(|call| !is_anew(*call)));
+        lineage.branches.retain(|branch| branch.from < from || !branch.redone.is_empty());
         lineage.branches.push(Branch { run_id, rewind, from, redone });
         Lineage { began: Some(self.began()), ..lineage }
     }
@@ -123,6 +127,7 @@ impl RunInfo {
     /// The lineage of a fork of it that makes the calls from this one on by itself.
     pub fn forked(&self, run_id: RunId, before: u32, from: CallId) -> Lineage {
         let mut branches = self.lineage.branches.clone();
+        branches.iter_mut().for_each(|branch| branch.redone.clear());
         branches.push(Branch { run_id, rewind: 0, from, redone: Vec::new() });
         Lineage { began: Some(self.began()), forked_from: Some(Fork { run_id: self.run_id, before }), branches }
     }
@@ -166,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_anew_has_another_key_and_another_child_and_what_stays_has_not() {
+        let mut info = run(RunId::new());
+        let (id, first) = (info.run_id, info.clone());
+        info.lineage = info.rewound(3, vec![1]);
+        let keys: Vec<_> = (0..5).map(|call| info.key_of(call)).collect();
+        assert_eq!(keys, ["0", "1~1", "2", "3~1", "4~1"].map(|suffix| format!("{id}/{suffix}")));
+        let is_same: Vec<_> = (0..5).map(|call| info.child_of(call) == first.child_of(call)).collect();
+        assert_eq!(is_same, [true, true, true, false, false]);
+        info.lineage = info.rewound(4, Vec::new());
+        assert_eq!(
+            (info.key_of(1), info.key_of(3), info.key_of(4)),
+            (format!("{id}/1~1"), format!("{id}/3~1"), format!("{id}/4~2"))
+        );
+    }
+
+    #[test]
     fn a_fork_knows_the_children_from_before_by_the_other_s_id_and_makes_all_keys_its_own() {
         let (mut info, id) = (run(RunId::new()), RunId::new());
         let original = info.run_id;
@@ -187,7 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_made_anew_has_a_key_and_a_child_that_it_never_had_and_all_else_keeps_its_own(
-            rewinds in prop::collection::vec((0u32..8, prop::collection::vec(0u32..8, 0..3)), 1..6)
+            rewinds in prop::collection::vec((0u32..8, prop::collection::vec(0u32..8, 0..3)), 1..40)
         ) {
             let mut info = run(RunId::new());
             let mut keys: Vec<HashSet<String>> = (0..8).map(|call| HashSet::from([info.key_of(call)])).collect();
@@ -203,6 +224,7 @@ mod tests {
                     prop_assert_eq!(children[call as usize].insert(info.child_of(call)), call >= from, "child of {}", call);
                     prop_assert!(call >= from || info.child_of(call) == before.child_of(call));
                 }
+                prop_assert!(info.lineage.branches.len() <= 16);
             }
         }
     }

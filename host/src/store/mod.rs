@@ -56,7 +56,7 @@ pub use lease::{Lease, LeaseTimes};
 pub use lines::{ReadBack, UnreadableArchive, read_back};
 pub use namespaces::NamespaceSummary;
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
-pub use rewind::{Forked, Point, Rewind, Rewound};
+pub use rewind::{ABOUT_TO_BE_PAUSED, Forked, Point, Rewind, Rewound};
 pub use run_writer::{Accepted, Lost, RunWriter, Verdict};
 pub use runs::{RunFilter, RunListing, RunSummary};
 pub use schedule::{Claimed, Fired, Reaped, Standing};

@@ -30,6 +30,9 @@ pub struct Point {
     pub children: Vec<(CallId, ChildOptions)>,
 }
 
+/// The state of a run that is paused, and that a host is still at, as [`Error::WrongState`](super::Error::WrongState) says it.
+pub const ABOUT_TO_BE_PAUSED: &str = "about to be paused";
+
 /// What a rewind has done.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewound {
@@ -37,6 +40,8 @@ pub struct Rewound {
     pub rewind: u32,
     /// Events that are no part of its history any more.
     pub dropped: u32,
+    /// About how many bytes more are kept.
+    pub bytes: i64,
 }
 
 /// A run that was forked.
@@ -111,8 +116,8 @@ impl Store {
         let ids: Vec<_> = children.iter().map(|(call, _)| info.child_of(*call).0).collect();
         let abandon: Vec<_> = children.iter().map(|(_, options)| options.abandon).collect();
         let detached: Vec<_> = children.iter().map(|(_, options)| options.detached).collect();
-        let rewound: (i32, i32) = sqlx::query_as(
-            "SELECT rewind, dropped \
+        let rewound: (i32, i32, i64) = sqlx::query_as(
+            "SELECT rewind, dropped, bytes \
              FROM rewind_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(&**namespace)
@@ -134,7 +139,7 @@ impl Store {
         // A history is changed, which no tenant's session may.
         .fetch_one(&self.pool)
         .await?;
-        Ok(Rewound { rewind: rewound.0.unsigned_abs(), dropped: rewound.1.unsigned_abs() })
+        Ok(Rewound { rewind: rewound.0.unsigned_abs(), dropped: rewound.1.unsigned_abs(), bytes: rewound.2 })
     }
 
     /// Start a run under this id with the history of another up to a point, if that one still is where somebody has looked.

@@ -1,11 +1,12 @@
 //! Rewinding runs, forking them, and trying again what has failed, as the API asks for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Host;
+use super::versions::{LOOK_AGAIN, PATIENCE};
 use crate::model::{EventKind, Failure, Fork, Namespace, Outcome, RunId, RunState, Who, code};
 use crate::run::{RewindError, TrialBench};
-use crate::store::{self, Rewound, RunSummary};
+use crate::store::{self, ABOUT_TO_BE_PAUSED, Rewound, RunSummary};
 
 /// After this time, a host that was at a run that somebody has ended has heard of it: it looks into the inbox at least every ten
 /// seconds. Until then it may still add to the history.
@@ -33,11 +34,21 @@ impl Host {
         pause: bool,
         who: &Who,
     ) -> Result<Rewound, RewindError> {
-        let run = self.store.get_run(namespace, run_id).await?.ok_or(store::Error::NoSuchRun)?;
-        if !run.state.is_closed() && !matches!(run.state, RunState::Paused | RunState::Quarantined) {
-            return Err(store::Error::WrongState(run.state.as_str().to_owned()).into());
+        let begun = Instant::now();
+        loop {
+            let run = self.store.get_run(namespace, run_id).await?.ok_or(store::Error::NoSuchRun)?;
+            if matches!(run.state, RunState::Ready | RunState::Waiting) {
+                return Err(store::Error::WrongState(run.state.as_str().to_owned()).into());
+            }
+            match self.rewind(namespace, &run, before, pause, ("run.rewind", who)).await {
+                Err(RewindError::Store(store::Error::WrongState(state)))
+                    if state == ABOUT_TO_BE_PAUSED && begun.elapsed() < PATIENCE && !self.shutdown.is_cancelled() =>
+                {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                rewound => return rewound,
+            }
         }
-        self.rewind(namespace, &run, before, pause, ("run.rewind", who)).await
     }
 
     /// Try again what a run has failed at; or go on with one that was quarantined.
@@ -74,6 +85,7 @@ impl Host {
             }
             rewound => rewound,
         }?;
+        tenant.account.add(rewound.bytes);
         self.became_ready();
         self.watchers.changed(run_id);
         Ok(rewound)
