@@ -37,6 +37,7 @@ CREATE TABLE runs (
     continued_at    timestamptz,
     told            text,
     paused_at       timestamptz,
+    lineage         text,
     closed_at       timestamptz,
     failure_code    text,
     tags            text[],
@@ -52,6 +53,7 @@ COMMENT ON COLUMN runs.deadline_at IS 'When it is asked to stop by itself.';
 COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it.';
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 COMMENT ON COLUMN runs.paused_at IS 'When it was paused by itself: see 0027.';
+COMMENT ON COLUMN runs.lineage IS 'Where it was rewound and what it was forked from, as JSON (`model/lineage.rs`); none for nearly all runs.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
 COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';

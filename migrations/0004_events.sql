@@ -1,4 +1,5 @@
--- History: what was delivered to a run's guest, in the order of delivery. Rows are only ever added.
+-- History: what was delivered to a run's guest, in the order of delivery. Rows are only ever added, but for those that a rewind
+-- (0035) moves to the past: they are kept, and are no part of the history any more.
 
 CREATE DOMAIN event_kind AS smallint CHECK (VALUE BETWEEN 0 AND 6);
 CREATE DOMAIN seq AS integer CHECK (VALUE >= 0);
@@ -24,6 +25,38 @@ COMMENT ON COLUMN events.input IS 'What the call handed over: of a step its inpu
 COMMENT ON COLUMN events.attempt IS 'Of a step: the attempt that it ended with.';
 COMMENT ON COLUMN events.outcome IS 'The result, or the failure if failed, as JSON.';
 COMMENT ON COLUMN events.at IS 'The run''s own time from this event on.';
+
+CREATE TABLE rewinds (
+    shard      smallint    NOT NULL,
+    run_id     uuid        NOT NULL,
+    rewind     integer     NOT NULL CHECK (rewind > 0),
+    before_seq seq         NOT NULL,
+    state      run_code    NOT NULL,
+    result     bytea,
+    who        text        NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, run_id, rewind)
+);
+COMMENT ON TABLE rewinds IS 'Runs that were rewound: how often, and by whom.';
+COMMENT ON COLUMN rewinds.state IS 'What the run was before, as in runs; its result or failure is beside it.';
+
+CREATE TABLE past_events (
+    shard    smallint    NOT NULL,
+    run_id   uuid        NOT NULL,
+    rewind   integer     NOT NULL,
+    seq      seq         NOT NULL,
+    kind     event_kind  NOT NULL,
+    call     integer,
+    name     text        NOT NULL,
+    input    bytea,
+    attempt  integer     NOT NULL,
+    failed   boolean     NOT NULL,
+    outcome  bytea,
+    asked_at timestamptz,
+    at       timestamptz NOT NULL,
+    PRIMARY KEY (shard, run_id, rewind, seq)
+);
+COMMENT ON TABLE past_events IS 'Events that were part of a history until that rewind.';
 
 CREATE TABLE attempts (
     shard         smallint    NOT NULL,
@@ -59,6 +92,7 @@ CREATE TABLE logs (
     PRIMARY KEY (shard, run_id, source, attempt, number)
 );
 COMMENT ON COLUMN logs.id IS 'The order of a run''s lines: all of one run are written one commit after the other.';
+COMMENT ON COLUMN logs.number IS 'Which line of its source it is; below zero, of a part of the history that a rewind has dropped.';
 COMMENT ON COLUMN logs.source IS 'The call of a step, or -1 for the workflow itself.';
 COMMENT ON COLUMN logs.level IS '0 debug, 1 info, 2 warn, 3 error.';
 

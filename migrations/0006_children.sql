@@ -8,7 +8,8 @@ CREATE TABLE children (
     child_id uuid     NOT NULL,
     abandon  boolean  NOT NULL,
     released boolean  NOT NULL DEFAULT false,
-    PRIMARY KEY (shard, run_id, call)
+    -- A call that is made anew after a rewind has another child, while the one from before is still to be asked to stop.
+    PRIMARY KEY (shard, run_id, call, child_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX children_released ON children (shard) WHERE released;
 COMMENT ON COLUMN children.run_id IS 'The parent.';

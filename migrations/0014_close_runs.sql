@@ -31,7 +31,9 @@ BEGIN
         RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result
     ), awaited AS (
         DELETE FROM children c USING gone g
-        WHERE c.shard = shard_of(g.parent_run_id) AND c.run_id = g.parent_run_id AND c.call = g.parent_call AND g.state <> 4
+        WHERE c.shard = shard_of(g.parent_run_id) AND c.run_id = g.parent_run_id AND c.call = g.parent_call
+          -- The call may have another child by now, after a rewind; and a fork of a child is nobody's child.
+          AND c.child_id = g.run_id AND g.state <> 4
         RETURNING c.run_id, c.call, c.released, g.state, g.result
     )
     SELECT array_agg(a.run_id), array_agg(CASE a.state WHEN 1 THEN 2 ELSE 3 END::smallint), array_agg(a.call::text),

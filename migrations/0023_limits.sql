@@ -97,6 +97,12 @@ BEGIN
         SELECT sum(100 + coalesce(octet_length(e.input), 0) + coalesce(octet_length(e.outcome), 0))
         FROM runs r JOIN events e ON e.shard = r.shard AND e.run_id = r.run_id WHERE r.namespace = p_namespace
         UNION ALL
+        SELECT sum(100 + coalesce(octet_length(w.result), 0))
+        FROM runs r JOIN rewinds w ON w.shard = r.shard AND w.run_id = r.run_id WHERE r.namespace = p_namespace
+        UNION ALL
+        SELECT sum(100 + coalesce(octet_length(e.input), 0) + coalesce(octet_length(e.outcome), 0))
+        FROM runs r JOIN past_events e ON e.shard = r.shard AND e.run_id = r.run_id WHERE r.namespace = p_namespace
+        UNION ALL
         SELECT sum(100 + coalesce(octet_length(a.failure), 0) + coalesce(octet_length(a.heartbeat), 0))
         FROM runs r JOIN attempts a ON a.shard = r.shard AND a.run_id = r.run_id WHERE r.namespace = p_namespace
         UNION ALL

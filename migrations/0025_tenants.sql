@@ -44,7 +44,8 @@ BEGIN
         -- Of a run of that namespace: the policy of runs looks. Written out, as a function would be called for each row.
         SELECT format('EXISTS (SELECT FROM runs r WHERE r.shard = %1$I.shard AND r.run_id = %1$I.run_id)', t.name), t.name
         FROM unnest(ARRAY [
-            'events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children', 'updates'
+            'events', 'rewinds', 'past_events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children',
+            'updates'
         ]) AS t (name)
     LOOP
         -- Whoever changes a table waits for all who use it: only where it has not been done.
@@ -72,7 +73,7 @@ BEGIN
         'SELECT, INSERT, DELETE ON pauses',
         'SELECT, INSERT, UPDATE (resumed_at) ON resumes',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published, archived_runs, run_tags',
+        'SELECT ON events, rewinds, past_events, attempts, logs, published, archived_runs, run_tags',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
         'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',

@@ -113,7 +113,8 @@ RETURNS TABLE (kind integer, first bigint, second bigint, seq integer, line json
         'started_at', p_run.started_at, 'cancelled_at', p_run.cancelled_at, 'deadline_at', p_run.deadline_at,
         'parent_run_id', p_run.parent_run_id, 'parent_call', p_run.parent_call, 'generation', p_run.generation,
         'first_seq', p_run.first_seq, 'first_call', p_run.first_call, 'continued_at', p_run.continued_at,
-        'told', p_run.told, 'closed_at', p_run.closed_at, 'failure_code', p_run.failure_code, 'tags', p_run.tags,
+        'told', p_run.told, 'lineage', p_run.lineage, 'closed_at', p_run.closed_at, 'failure_code', p_run.failure_code,
+        'tags', p_run.tags,
         'events', coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id
                             ORDER BY e.seq DESC LIMIT 1), 0))
     UNION ALL
@@ -136,7 +137,19 @@ RETURNS TABLE (kind integer, first bigint, second bigint, seq integer, line json
         'message', l.message, 'at', l.at)
     FROM logs l WHERE l.shard = p_run.shard AND l.run_id = p_run.run_id
     UNION ALL
-    SELECT 5, e.seq, 0, e.seq, json_build_object(
+    SELECT 5, w.rewind, 0, NULL, json_build_object(
+        'line', 'rewind', 'rewind', w.rewind, 'before_seq', w.before_seq,
+        'state', (ARRAY ['paused', 'completed', 'failed', 'cancelled', 'quarantined']) [w.state + 1],
+        'result', archived_text(w.result), 'who', w.who, 'at', w.at)
+    FROM rewinds w WHERE w.shard = p_run.shard AND w.run_id = p_run.run_id
+    UNION ALL
+    SELECT 6, e.rewind, e.seq, NULL, json_build_object(
+        'line', 'past', 'rewind', e.rewind, 'seq', e.seq, 'kind', e.kind, 'call', e.call, 'name', e.name,
+        'input', archived_text(e.input), 'attempt', e.attempt, 'failed', e.failed, 'outcome', archived_text(e.outcome),
+        'asked_at', e.asked_at, 'at', e.at)
+    FROM past_events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id
+    UNION ALL
+    SELECT 7, e.seq, 0, e.seq, json_build_object(
         'line', 'event', 'seq', e.seq, 'kind', e.kind, 'call', e.call, 'name', e.name, 'input', archived_text(e.input),
         'attempt', e.attempt, 'failed', e.failed, 'outcome', archived_text(e.outcome), 'asked_at', e.asked_at, 'at', e.at)
     FROM events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id;
@@ -185,6 +198,12 @@ BEGIN
     ), gone_events AS (
         DELETE FROM events e USING gone g WHERE e.shard = g.shard AND e.run_id = g.run_id
         RETURNING coalesce(octet_length(e.input), 0) + coalesce(octet_length(e.outcome), 0) AS bytes
+    ), gone_rewinds AS (
+        DELETE FROM rewinds w USING gone g WHERE w.shard = g.shard AND w.run_id = g.run_id
+        RETURNING coalesce(octet_length(w.result), 0) AS bytes
+    ), gone_past AS (
+        DELETE FROM past_events e USING gone g WHERE e.shard = g.shard AND e.run_id = g.run_id
+        RETURNING coalesce(octet_length(e.input), 0) + coalesce(octet_length(e.outcome), 0) AS bytes
     ), gone_attempts AS (
         DELETE FROM attempts a USING gone g WHERE a.shard = g.shard AND a.run_id = g.run_id
         RETURNING coalesce(octet_length(a.failure), 0) + coalesce(octet_length(a.heartbeat), 0) AS bytes
@@ -209,7 +228,7 @@ BEGIN
     SELECT sum(100 + q.bytes) INTO freed FROM (
         SELECT bytes FROM gone_runs UNION ALL SELECT bytes FROM gone_events UNION ALL SELECT bytes FROM gone_attempts
         UNION ALL SELECT bytes FROM gone_logs UNION ALL SELECT bytes FROM gone_published UNION ALL SELECT bytes FROM gone_inbox
-        UNION ALL SELECT bytes FROM gone_updates
+        UNION ALL SELECT bytes FROM gone_updates UNION ALL SELECT bytes FROM gone_rewinds UNION ALL SELECT bytes FROM gone_past
     ) q;
     PERFORM add_archived_storage(p_namespace, kept - freed);
 END $$;

@@ -76,7 +76,12 @@ impl Answer {
 async fn ask(tenants: &Tenants, method: &Method, path: &str, authorization: Option<&str>) -> Answer {
     let request = tenants.http.request(method.clone(), format!("{}{path}", tenants.server));
     // What is asked for has to be said in one of them.
-    let body = if path.ends_with("/migrate") { r#"{"version":1}"# } else { "{}" };
+    let verb = path.rsplit('/').next().unwrap_or_default();
+    let body = match verb {
+        "migrate" => r#"{"version":1}"#,
+        "rewind" | "fork" => r#"{"before":1}"#,
+        _ => "{}",
+    };
     let request = request.header("Content-Type", "application/json").body(body);
     let request = match authorization {
         Some(value) => request.header(AUTHORIZATION, value),

@@ -6,6 +6,7 @@ mod families;
 mod kills;
 mod limits;
 mod poison;
+mod rewinds;
 mod stopping;
 mod two_hosts;
 mod zombie;

@@ -32,6 +32,10 @@ pub async fn ended_runs(database: &Database, namespace: &str, count: u32) {
          INSERT INTO published (shard, run_id, key, value) SELECT shard, run_id, 'k', '7' FROM new_runs;
          INSERT INTO updates (shard, run_id, update_id, name, payload, inbox_id, call, failed, answer, answered_at)
          SELECT shard, run_id, 'u', 'add', '1', 1, 5, false, '3', at FROM new_runs;
+         INSERT INTO rewinds (shard, run_id, rewind, before_seq, state, result, who, at)
+         SELECT shard, run_id, 1, 1, 2, '{{\"code\":\"x\",\"message\":\"y\",\"retryable\":false}}', 'dev', at FROM new_runs;
+         INSERT INTO past_events (shard, run_id, rewind, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at)
+         SELECT shard, run_id, 1, n, 0, n, 's', '1', 1, false, '4', at, at FROM new_runs CROSS JOIN generate_series(1, 2) AS n;
          INSERT INTO signal_ids (shard, run_id, signal_id) SELECT shard, run_id, 'i' FROM new_runs;"
     );
     sql(database, &statement).await;
@@ -47,4 +51,5 @@ pub async fn make_ripe(database: &Database, namespace: &str) {
 }
 
 /// Rows that are left of runs of a namespace where hosts work.
-pub const OF_RUNS: [&str; 8] = ["runs", "events", "attempts", "logs", "published", "updates", "signal_ids", "inbox"];
+pub const OF_RUNS: [&str; 10] =
+    ["runs", "events", "rewinds", "past_events", "attempts", "logs", "published", "updates", "signal_ids", "inbox"];

@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod shared;
 pub mod shop;
 pub mod tenants;
+pub mod till;
 
 use std::time::Duration;
 

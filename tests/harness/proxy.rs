@@ -24,7 +24,7 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 13] = [
+const WRITERS: [&str; 15] = [
     "start_runs",
     "signal_with_start",
     "commit_batch",
@@ -32,6 +32,8 @@ const WRITERS: [&str; 13] = [
     "send_update",
     "request_cancel",
     "terminate_run",
+    "rewind_run",
+    "fork_run",
     "fire_schedule",
     "archive_runs",
     "redate_archive",

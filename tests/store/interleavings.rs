@@ -82,6 +82,8 @@ enum Place {
     /// It waits for the signal `go`, and for a time that has come.
     Parked,
     Ready,
+    /// It has received a signal, then it was parked as above, and then somebody has paused it.
+    Paused,
 }
 
 /// What a session does to a run.
@@ -124,6 +126,22 @@ fn claims(sql: &Sql, _: Uuid) -> String {
     format!("SELECT count(*) FROM claim('{}', 1, 0::smallint, 10)", sql.host)
 }
 
+/// What may be refused, and then does nothing.
+fn tries(statement: &str) -> String {
+    format!("DO $$ BEGIN PERFORM {statement}; EXCEPTION WHEN SQLSTATE 'WL010' THEN NULL; END $$")
+}
+
+/// To before its first event: its signal is in the inbox again.
+fn rewinds(_: &Sql, run: Uuid) -> String {
+    tries(&format!(
+        "rewind_run('default', '{run}', 0, 1, 0, NULL, '{{\"branches\":[]}}', 0, 0, '{{}}', '{{}}', '{{}}', '{{}}', false, 'run.rewind', 'dev')"
+    ))
+}
+
+fn resumes(_: &Sql, run: Uuid) -> String {
+    tries(&format!("resume_run('default', '{run}', 'dev')"))
+}
+
 /// Each order, with no crash and with the crash of each session.
 async fn meet(place: Place, does: &[Does]) {
     let mut sql = Sql::new().await;
@@ -153,8 +171,9 @@ async fn meet(place: Place, does: &[Does]) {
             let ended = |session: &usize| crashed != Some(*session);
             let count =
                 |what: Does| (0..does.len()).filter(ended).filter(|s| std::ptr::fn_addr_eq(does[*s], what)).count();
-            let letters = count(sends) + count(sends_once).min(1) + count(cancels).min(1);
-            check(&mut sql, run, letters as i64, &format!("order {order:?}, crashed {crashed:?}")).await;
+            let sent = count(sends) + count(sends_once).min(1) + count(cancels).min(1);
+            let letters = i64::from(matches!(place, Place::Paused)) + sent as i64;
+            check(&mut sql, run, letters, &format!("order {order:?}, crashed {crashed:?}")).await;
             end(&mut sql, run).await;
         }
     }
@@ -162,10 +181,19 @@ async fn meet(place: Place, does: &[Does]) {
 
 async fn begin(sql: &mut Sql, place: Place) -> Uuid {
     let run = sql.start(!matches!(place, Place::Ready)).await;
-    if matches!(place, Place::Parked) {
+    if matches!(place, Place::Paused) {
+        for does in [sends, delivers] {
+            let statement = does(sql, run);
+            sql.run(&statement).await;
+        }
+    }
+    if matches!(place, Place::Parked | Place::Paused) {
         let commit = parks(sql, run);
         sql.run(&commit).await;
         sql.run(&format!("UPDATE parked SET wake_at = clock_timestamp() WHERE run_id = '{run}'")).await;
+    }
+    if matches!(place, Place::Paused) {
+        sql.run(&format!("UPDATE runs SET paused_at = clock_timestamp() WHERE run_id = '{run}'")).await;
     }
     run
 }
@@ -175,19 +203,21 @@ async fn check(sql: &mut Sql, run: Uuid, sent: i64, what: &str) {
         "SELECT (SELECT count(*) FROM ready WHERE run_id = '{run}') AS ready,
                 (SELECT count(*) FROM owned WHERE run_id = '{run}') AS owned,
                 (SELECT count(*) FROM parked WHERE run_id = '{run}') AS parked,
+                (SELECT count(*) FROM paused WHERE run_id = '{run}') AS paused,
                 (SELECT count(*) FROM inbox WHERE run_id = '{run}') AS letters,
                 (SELECT count(*) FROM events WHERE run_id = '{run}') AS delivered"
     );
     let state = sql.value(&query).await;
     let number = |name: &str| state[name].as_i64().expect("a number");
-    assert_eq!(number("ready") + number("owned") + number("parked"), 1, "{what}: the run is in one place: {state}");
+    let places = ["ready", "owned", "parked", "paused"].map(number);
+    assert_eq!(places.iter().sum::<i64>(), 1, "{what}: the run is in one place: {state}");
     assert_eq!(number("letters") + number("delivered"), sent, "{what}: no letter is lost or doubled: {state}");
     assert!(number("letters") == 0 || number("parked") == 0, "{what}: it sleeps on a letter: {state}");
 }
 
 /// Out of the way of the next.
 async fn end(sql: &mut Sql, run: Uuid) {
-    for table in ["ready", "owned", "parked", "inbox"] {
+    for table in ["ready", "owned", "parked", "paused", "inbox"] {
         sql.run(&format!("DELETE FROM {table} WHERE run_id = '{run}'")).await;
     }
 }
@@ -233,4 +263,13 @@ async fn a_run_that_is_claimed_while_signals_come() {
 async fn a_run_that_is_woken_and_claimed_in_one_moment() {
     meet(Place::Parked, &[sends, claims]).await;
     meet(Place::Parked, &[fires, sends, claims]).await;
+}
+
+#[tokio::test]
+async fn a_paused_run_that_is_rewound_while_others_wake_claim_or_resume_it() {
+    meet(Place::Paused, &[rewinds, rewinds]).await;
+    meet(Place::Paused, &[rewinds, resumes]).await;
+    meet(Place::Paused, &[rewinds, fires, claims]).await;
+    meet(Place::Paused, &[rewinds, sends, claims]).await;
+    meet(Place::Paused, &[rewinds, resumes, fires]).await;
 }

@@ -72,6 +72,8 @@ async fn all_that_is_known_of_a_run_is_in_the_archive_and_nothing_of_it_is_left_
             format!("{run:?}"),
             format!("{recorded:?}"),
             format!("{:?}", store.history_page(&name, run_id, 1, 10, 1 << 20).await.expect("read")),
+            format!("{:?}", store.rewinds(&name, run_id).await.expect("read")),
+            format!("{:?}", store.past_events(&name, (run_id, 1), 2, 10, 1 << 20).await.expect("read")),
             format!("{:?}", store.attempts(&name, run_id).await.expect("read")),
             format!("{logs:?}"),
             format!("{:?}", store.published(&name, run_id).await.expect("read")),
@@ -80,6 +82,7 @@ async fn all_that_is_known_of_a_run_is_in_the_archive_and_nothing_of_it_is_left_
         (texts, run.input, run.result, recorded.input)
     };
     let before = look().await;
+    assert_eq!(store.past_events(&name, (run_id, 1), 0, 1, 1 << 20).await.expect("read").1, Some(2));
     assert_eq!(pass(&store, "default", 7).await, 20);
     assert_eq!(look().await, before);
     for table in OF_RUNS {

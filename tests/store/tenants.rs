@@ -9,8 +9,8 @@ use windlass_host::model::{
     Schedule, ScheduleSpec, Scope, SecretBinding, Tags, Timestamp, Who, run_of_tick,
 };
 use windlass_host::store::{
-    Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started, Store,
-    WrappedKey,
+    Deployment, Error, InboxMax, NewKey, NewRun, Point, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started,
+    Store, WrappedKey,
 };
 
 use super::sql::{Sql, event};
@@ -46,8 +46,9 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 22] = [
 pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
-    let run = ["namespaces", "program", "runner", "secrets", "trial", "upload"].map(|file| format!("run/{file}.rs"));
-    let worker = ["authenticate", "control", "host", "namespaces", "schedules", "versions"];
+    let run = ["namespaces", "program", "rewind", "runner", "secrets", "trial", "upload"]
+        .map(|file| format!("run/{file}.rs"));
+    let worker = ["authenticate", "control", "host", "namespaces", "rewind", "schedules", "versions"];
     for file in run.into_iter().chain(worker.map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
@@ -85,6 +86,11 @@ impl Walk {
         self.saw_nothing("history_page", page.0.is_empty() && page.1.is_none());
         self.saw_nothing("attempts", store.attempts(&other, run).await.expect("read").is_empty());
         self.saw_nothing("logs", store.logs(&other, run, 0, Level::Debug, 10).await.expect("read").is_empty());
+        self.saw_nothing("rewinds", store.rewinds(&other, run).await.expect("read").is_empty());
+        let past = store.past_events(&other, (run, 1), 0, 10, 1 << 20).await.expect("read");
+        self.saw_nothing("past_events", past.0.is_empty() && past.1.is_none());
+        self.saw_nothing("archived_state", store.archived_state(&other, run).await.expect("read").is_none());
+        self.saw_nothing("redone_calls", store.redone_calls(&other, run, 0, 10).await.expect("read").is_empty());
         self.saw_nothing("published", store.published(&other, run).await.expect("read").is_empty());
         let all = RunFilter::default();
         let found = store.list_runs(&other, &all, None, 10).await.expect("read");
@@ -115,6 +121,11 @@ impl Walk {
         self.refused("pause_run", store.pause_run(&other, run, &Who::Dev).await);
         self.refused("resume_run", store.resume_run(&other, run, &Who::Dev).await);
         self.refused("retry_run", store.retry_run(&other, run, &Who::Dev).await);
+        let point = self.point().await;
+        let lineage = point.info.rewound(0, Vec::new());
+        self.refused("rewind_run", store.rewind_run(&other, &point, &lineage, false, ("run.rewind", &Who::Dev)).await);
+        let forked = store.fork_run(&other, &point, (RunId::new(), None), &lineage, false, &Who::Dev).await;
+        self.refused("fork_run", forked);
         let workflow = Name::new("w").expect("a name");
         let is_none = |result: Result<(), Error>| matches!(result, Err(Error::NoSuchWorkflow));
         let paused = store.pause_workflow(&other, Some(&workflow), &Who::Dev).await.map(drop);
@@ -136,6 +147,13 @@ impl Walk {
         };
         let started = store.start_run(&start, None).await.expect("asked");
         self.saw_nothing("start_run", matches!(started, Started::NoSuchWorkflow));
+    }
+
+    /// Where the run is, as its own tenant knows it.
+    async fn point(&self) -> Point {
+        let own = Namespace::new("default").expect("a namespace");
+        let info = self.store.recorded_run(&own, self.run).await.expect("read").expect("a run").info;
+        Point { info, before: 0, next_seq: 1, next_call: 0, next_line: 0, children: Vec::new() }
     }
 
     async fn components(&mut self) {
@@ -259,6 +277,8 @@ pub(super) async fn run_with_everything(sql: &mut Sql) -> Uuid {
         "INSERT INTO published (shard, run_id, key, value) VALUES (shard_of('{run}'), '{run}', 'k', '1')"
     ))
     .await;
+    sql.run(&format!("INSERT INTO rewinds (shard, run_id, rewind, before_seq, state, who) VALUES (shard_of('{run}'), '{run}', 1, 0, 1, 'dev')")).await;
+    sql.run(&format!("INSERT INTO past_events SELECT shard, run_id, 1, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at FROM events WHERE run_id = '{run}'")).await;
     sql.run(&format!("SELECT send_update('default', '{run}', 'add', '1', 'u', 10)")).await;
     sql.run("SELECT keep_data_key('default', '00000000-0000-0000-0000-000000000001', '0000000000000000', 'x')").await;
     sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x')").await;
@@ -290,6 +310,9 @@ async fn no_function_of_the_store_answers_another_tenant() {
     assert_eq!(store.attempts(&own, run).await.expect("read").len(), 1);
     assert_eq!(store.logs(&own, run, 0, Level::Debug, 10).await.expect("read").len(), 1);
     assert_eq!(store.published(&own, run).await.expect("read").len(), 1);
+    assert_eq!(store.rewinds(&own, run).await.expect("read").len(), 1);
+    assert_eq!(store.past_events(&own, (run, 1), 0, 10, 1 << 20).await.expect("read").0.len(), 1);
+    assert_eq!(store.redone_calls(&own, run, 0, 10).await.expect("read"), [0]);
     assert!(store.get_update(&own, run, "u").await.expect("read").is_some());
     // None was forgotten.
     let walked = walk.walked.iter().map(|name| (*name).to_owned());
@@ -300,7 +323,8 @@ async fn no_function_of_the_store_answers_another_tenant() {
 /// All that the tenant `default` has.
 async fn rows_of_owner(sql: &Sql) -> Vec<Option<String>> {
     let mut all = Vec::new();
-    let of_run = ["runs", "owned", "inbox", "updates"].map(|table| format!("{table} t"));
+    let of_run =
+        ["runs", "owned", "inbox", "updates", "events", "rewinds", "past_events"].map(|table| format!("{table} t"));
     let of_tenant = ["versions", "workflows", "grants", "data_keys", "secrets", "schedules", "schedule_ticks"]
         .map(|table| format!("{table} t WHERE t.namespace = 'default'"));
     for rows in of_run.into_iter().chain(of_tenant) {

@@ -92,6 +92,8 @@ async fn tell(
 ) -> crate::store::Result<Result<(), Over>> {
     // The run before its history: what is told as the end comes after all of it.
     let Some(run) = host.store.get_run(namespace, run_id).await? else { return Ok(Err(Over)) };
+    // It may have been rewound.
+    told.events = told.events.min(run.events);
     let attempts = host.store.attempts(namespace, run_id).await?;
     let failed: Vec<_> = attempts.into_iter().filter(|attempt| attempt.failure.is_some()).collect();
     for attempt in failed.iter().skip(told.attempts) {

@@ -25,6 +25,8 @@ pub(super) struct Parameters {
     #[serde(default = "limit_default")]
     #[param(default = 1000)]
     limit: u32,
+    /// Instead of the history, the events that this rewind has taken out of it.
+    rewind: Option<u32>,
 }
 
 const LIMIT_MAX: u32 = 1_000;
@@ -65,11 +67,16 @@ pub struct History {
 pub(super) async fn get_history(
     State(host): State<Arc<Host>>,
     Path((namespace, run_id)): Path<(Namespace, RunId)>,
-    Query(Parameters { first, limit }): Query<Parameters>,
+    Query(Parameters { first, limit, rewind }): Query<Parameters>,
 ) -> Result<Json<History>, Problem> {
     let store = &host.store;
     let run = store.recorded_run(&namespace, run_id).await?.ok_or_else(Problem::no_such_run)?;
     let limit = limit.clamp(1, LIMIT_MAX);
+    if let Some(rewind) = rewind {
+        let (events, next) = store.past_events(&namespace, (run_id, rewind), first, limit, PAGE_BYTES).await?;
+        let events = events.into_iter().map(Into::into).collect();
+        return Ok(Json(History { run: None, events, attempts: Vec::new(), next }));
+    }
     let (events, next) = store.history_page(&namespace, run_id, first, limit, PAGE_BYTES).await?;
     let attempts = store.attempts(&namespace, run_id).await?;
     Ok(Json(History {

@@ -16,6 +16,7 @@ mod deploy_component;
 mod error;
 mod extract;
 mod follow_run;
+mod fork_run;
 mod get_audit;
 mod get_grants;
 mod get_history;
@@ -30,6 +31,7 @@ mod keeping;
 mod limits;
 mod list_keys;
 mod list_namespaces;
+mod list_rewinds;
 mod list_runs;
 mod list_schedules;
 mod list_secrets;
@@ -48,6 +50,7 @@ mod recorded;
 mod recount_namespace;
 mod resume_schedule;
 mod revoke_key;
+mod rewind_run;
 mod rotate_key;
 mod run_context;
 mod run_filter;
@@ -88,6 +91,7 @@ pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
 pub use extract::Wait;
+pub use fork_run::ForkRun;
 pub use get_audit::{AuditHeadView, AuditPage, AuditView};
 pub use get_grants::{Grants, StepGrants};
 pub use get_history::History;
@@ -97,6 +101,7 @@ pub use get_state::{PublishedState, PublishedValue};
 pub use limits::{ApiLimits, Rate};
 pub use list_keys::{KeyView, Keys};
 pub use list_namespaces::NamespacePage;
+pub use list_rewinds::{RewindView, Rewinds};
 pub use list_runs::{NoCursor, RunCursor, RunPage};
 pub use list_schedules::SchedulePage;
 pub use list_secrets::{SecretView, Secrets};
@@ -108,6 +113,7 @@ pub use put_schedule::PutSchedule;
 pub use queue_depths::{QueueView, Queues};
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
+pub use rewind_run::{RewindRun, Rewound};
 pub use rotate_key::RotateKey;
 pub use run_context::{ContextView, Contexts, StepCountsView};
 pub use schedules::{ScheduleView, TickView};
@@ -177,6 +183,9 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(pause_run::pause_run))
         .add(Scope::Operate, routes!(pause_run::resume_run))
         .add(Scope::Operate, routes!(pause_run::retry_run))
+        .add(Scope::Operate, routes!(rewind_run::rewind_run))
+        .add(Scope::Operate, routes!(fork_run::fork_run))
+        .add(Scope::Read, routes!(list_rewinds::list_rewinds))
         .add(Scope::Operate, routes!(pause_workflow::pause_workflow))
         .add(Scope::Operate, routes!(pause_workflow::resume_workflow))
         .add(Scope::Operate, routes!(pause_workflow::pause_namespace))

@@ -56,7 +56,8 @@ pub(super) async fn resume_run(
     view(&host, &namespace, run_id).await
 }
 
-/// Go on with a run that was quarantined, after what was wrong has been mended. Its history is as it was, and so is its version.
+/// Try again what a run has failed at: it is rewound to before its last event, if that was a failure. Or go on with a run that was
+/// quarantined, after what was wrong has been mended: its history is as it was, and so is its version.
 #[utoipa::path(
     post,
     path = "/v1/namespaces/{namespace}/runs/{run_id}/retry",
@@ -65,7 +66,8 @@ pub(super) async fn resume_run(
     responses(
         (status = 200, body = RunView),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-run"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "wrong-state"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "wrong-state; cannot-rewind: its last event is no failure, or that of a child"),
     )
 )]
 pub(super) async fn retry_run(

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::view::EventView;
 use crate::model::{
-    Ask, Call, CancelReason, ChildOptions, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload,
-    RunId, RunInfo, Seed, StepOptions, Timestamp,
+    Ask, Call, CancelReason, ChildOptions, Durability, Event, EventKind, Lineage, Name, Namespace, Origin, Outcome,
+    Payload, RunId, RunInfo, Seed, StepOptions, Timestamp,
 };
 use crate::store::Claimed;
 
@@ -58,6 +58,9 @@ pub struct RecordedRun {
     pub told: Option<CancelReason>,
     /// What its randomness comes from, in hexadecimal.
     pub random_seed: String,
+    /// Where it was rewound, and what it was forked from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lineage: Option<Lineage>,
 }
 
 impl From<Claimed> for RecordedRun {
@@ -80,6 +83,7 @@ impl From<Claimed> for RecordedRun {
             began_at: at,
             told,
             random_seed: info.seed.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            lineage: Some(info.lineage).filter(|lineage| *lineage != Lineage::default()),
         }
     }
 }
@@ -113,6 +117,7 @@ impl RecordedRun {
             // Which of its parent's calls it was, a guest cannot see.
             parent: self.parent_run_id.map(|parent| (parent, 0)),
             origin,
+            lineage: self.lineage.unwrap_or_default(),
         };
         Ok((info, self.input))
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{
-    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, Retention, RunState, Tags,
+    Ask, Durability, Event, EventKind, Failure, Fork, GuestLimits, Level, Outcome, Payload, Retention, RunState, Tags,
     Timestamp,
 };
 use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
@@ -94,6 +94,12 @@ pub struct RunView {
     /// How often it has continued as new.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub generation: u32,
+    /// How often it was rewound.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub rewinds: u32,
+    /// The run that it is a fork of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forked_from: Option<Fork>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -158,6 +164,8 @@ impl From<RunSummary> for RunView {
             deadline_at: run.deadline_at,
             parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
             generation: run.generation,
+            rewinds: run.lineage.rewinds(run.run_id),
+            forked_from: run.lineage.forked_from,
             closed_at: run.closed_at,
             events: run.events,
             wake_at: run.wake_at,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Ask, Call, Durability, Event, EventKind, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed, Timestamp,
+    Ask, Call, Durability, Event, EventKind, Lineage, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed,
+    Timestamp,
 };
 
 /// An event of the load `naps`: the nap of this number is over.
@@ -30,5 +31,6 @@ pub fn run_of(workflow: &str) -> Arc<RunInfo> {
         deadline: None,
         parent: None,
         origin: Origin::new(began_at),
+        lineage: Lineage::default(),
     })
 }

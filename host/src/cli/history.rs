@@ -16,6 +16,9 @@ pub(super) struct History {
     /// Go on until its end
     #[arg(long, short)]
     follow: bool,
+    /// Instead of its history, the events that this rewind has taken out of it
+    #[arg(long, value_name = "NUMBER", conflicts_with = "follow")]
+    rewind: Option<u32>,
 }
 
 impl History {
@@ -23,7 +26,7 @@ impl History {
         if self.follow {
             return follow(client, self.run).await;
         }
-        let history = whole_history(client, self.run).await?;
+        let history = whole_history(client, self.run, self.rewind).await?;
         if client.json {
             output::json(&history)?;
             return Ok(Done::Well);
@@ -39,11 +42,16 @@ impl History {
     }
 }
 
-/// What has happened to a run, all parts of it.
-pub(super) async fn whole_history(client: &Client, run: RunId) -> Result<api::History, ClientError> {
+/// What has happened to a run, all parts of it; or what one of its rewinds has dropped of it.
+pub(super) async fn whole_history(
+    client: &Client,
+    run: RunId,
+    rewind: Option<u32>,
+) -> Result<api::History, ClientError> {
+    let which = rewind.map(|rewind| format!("&rewind={rewind}")).unwrap_or_default();
     let mut whole = api::History { run: None, events: Vec::new(), attempts: Vec::new(), next: Some(0) };
     while let Some(first) = whole.next {
-        let part: api::History = client.get(&format!("/runs/{run}/history?first={first}")).await?;
+        let part: api::History = client.get(&format!("/runs/{run}/history?first={first}{which}")).await?;
         whole.events.extend(part.events);
         whole.run = whole.run.or(part.run);
         (whole.attempts, whole.next) = (part.attempts, part.next);

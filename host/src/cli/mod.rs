@@ -16,6 +16,7 @@ mod deploy;
 mod dev;
 mod drop_installation;
 mod entrance_options;
+mod fork;
 mod get;
 mod grant;
 mod history;
@@ -34,6 +35,7 @@ mod pause;
 mod queues;
 mod replay;
 mod retry;
+mod rewind;
 mod rewrap;
 mod run_flags;
 mod schedule;
@@ -138,8 +140,12 @@ enum Command {
     Resume(pause::Resume),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
-    /// Go on with a run that was quarantined
+    /// Try again what a run has failed at, or go on with one that was quarantined
     Retry(retry::Retry),
+    /// Let a run go on from before one of its events
+    Rewind(rewind::Rewind),
+    /// Start another run with the history of one up to an event
+    Fork(fork::Fork),
     /// End a run at once, without asking it
     Terminate(terminate::Terminate),
     /// Start runs again and again: by cron, at intervals, once
@@ -227,6 +233,8 @@ impl Cli {
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
+            Command::Rewind(rewind) => rewind.run(&client()?).await,
+            Command::Fork(fork) => fork.run(&client()?).await,
             Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,
             Command::Namespace(namespace) => namespace.run(&client()?).await,

@@ -147,6 +147,15 @@ fn describe(run: &RunView) {
     if !run.tags.is_empty() {
         line(format!("tags      {}", run.tags.written().collect::<Vec<_>>().join(", ")));
     }
+    if let Some(fork) = &run.forked_from {
+        line(format!("fork of   {} before event {}", fork.run_id, fork.before));
+    }
+    if run.rewinds > 0 {
+        line(format!(
+            "rewound   {} times: `windlass history {} --rewind N` has what was dropped",
+            run.rewinds, run.run_id
+        ));
+    }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
         line(format!("wakes     {}", time(wake_at)));

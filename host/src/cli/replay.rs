@@ -75,7 +75,7 @@ impl Replay {
         let subject = Arc::new(tokio::task::spawn_blocking(move || Subject::new(&bytes)).await??);
         let Some(what) = what else { return all(subject, &client()?).await };
         let recorded = match what.parse::<RunId>() {
-            Ok(run) => of_history(whole_history(&client()?, run).await?),
+            Ok(run) => of_history(whole_history(&client()?, run, None).await?),
             Err(_) => {
                 let masters = master_key.read()?;
                 let read = move || of_file(Path::new(&what), run, masters.as_ref());
@@ -96,7 +96,7 @@ async fn all(subject: Arc<Subject>, client: &Client) -> anyhow::Result<Done> {
     let mut live = LiveRuns::of(client, &name);
     while let Some(page) = live.next().await? {
         for run in page {
-            let history = whole_history(client, run.run_id.parse().context("the id of a run")?).await?;
+            let history = whole_history(client, run.run_id.parse().context("the id of a run")?, None).await?;
             let delivered = deliver(subject.clone(), of_history(history).context("the history")?).await?;
             let replayed = Replayed { run_id: Some(run.run_id), ..delivered };
             let is_same = replayed.is_same();

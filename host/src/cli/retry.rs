@@ -21,7 +21,7 @@ impl Retry {
         if client.json {
             output::json(&run)?;
         } else {
-            output::line("it goes on from where it was");
+            output::line(format!("it goes on: {}, {} events", run.state.as_str(), run.events));
         }
         Ok(Done::Well)
     }

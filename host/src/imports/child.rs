@@ -3,7 +3,7 @@
 use super::WorkflowContext;
 use super::bindings::child::{Host, Options, ParentClose};
 use super::convert::{name, payload};
-use crate::model::{Ask, ChildOptions, RunId};
+use crate::model::{Ask, ChildOptions};
 
 impl Host for WorkflowContext {
     fn start(&mut self, workflow: String, input: Vec<u8>, options: Options) -> wasmtime::Result<u32> {
@@ -13,6 +13,6 @@ impl Host for WorkflowContext {
     }
 
     fn run_id(&mut self, id: u32) -> wasmtime::Result<String> {
-        Ok(RunId::of_child(self.run()?.info.run_id, id).to_string())
+        Ok(self.run()?.info.child_of(id).to_string())
     }
 }

@@ -7,13 +7,14 @@ use crate::model::Timestamp;
 impl Host for WorkflowContext {
     fn current(&mut self) -> wasmtime::Result<Info> {
         let info = &self.run()?.info;
+        let began = info.began();
         Ok(Info {
             namespace: info.namespace.to_string(),
-            run_id: info.run_id.to_string(),
+            run_id: began.run_id.to_string(),
             workflow: info.workflow.to_string(),
             version: info.version,
-            started_at: info.started_at.as_micros(),
-            deadline: info.deadline.map(Timestamp::as_micros),
+            started_at: began.started_at.as_micros(),
+            deadline: began.deadline.map(Timestamp::as_micros),
             parent: info.parent.map(|(parent, _)| parent.to_string()),
             generation: info.origin.generation,
         })

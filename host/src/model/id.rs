@@ -29,9 +29,11 @@ impl RunId {
         Self::hashed(&[b"windlass/run/", &length, namespace.as_bytes(), key.as_bytes()])
     }
 
-    /// The id of the child that a call starts (UUID version 8): a parent that asks again asks for the same child.
-    pub fn of_child(parent: Self, call: u32) -> Self {
-        Self::hashed(&[b"windlass/child/", parent.0.as_bytes(), &call.to_be_bytes()])
+    /// The id of the child that a call starts (UUID version 8), which its parent makes for the first time after this rewind; 0 is
+    /// after none.
+    pub fn of_child(parent: Self, call: u32, rewind: u32) -> Self {
+        let rewind = if rewind == 0 { &[][..] } else { &rewind.to_be_bytes() };
+        Self::hashed(&[b"windlass/child/", parent.0.as_bytes(), &call.to_be_bytes(), rewind])
     }
 
     fn hashed(parts: &[&[u8]]) -> Self {

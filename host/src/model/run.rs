@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{CallId, Name, Namespace, RunId, Timestamp};
+use super::{CallId, Lineage, Name, Namespace, RunId, Timestamp};
 
 /// What is fixed for the whole of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct RunInfo {
     pub parent: Option<(RunId, CallId)>,
     /// Where its history begins.
     pub origin: Origin,
+    /// Where it was rewound, and what it was forked from.
+    pub lineage: Lineage,
 }
 
 /// Where the history of a run begins: at zero, or where it last continued as new.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::activate::{Activation, Interruption};
 use super::agenda::Due;
 use super::steps::{OpenStep, lightened};
-use crate::model::{Ask, Call, CallId, RunId, Seed};
+use crate::model::{Ask, Call, CallId, Seed};
 use crate::store::{Attempt, NewChild, Record};
 
 /// Steps that are looked up at a time: what their attempts have left may be large.
@@ -74,7 +74,7 @@ impl Activation {
             Ask::Send { run_id, name, payload } => self.send(call.id, run_id, name, payload),
             Ask::Child { workflow, input, options } => {
                 self.letters.await_child(call.id);
-                let (run_id, seed) = (RunId::of_child(self.info.run_id, call.id), Seed::new());
+                let (run_id, seed) = (self.info.child_of(call.id), Seed::new());
                 let child = NewChild { call: call.id, run_id, workflow, input, seed, options };
                 begun.children.push(Record::StartChild(child));
             }

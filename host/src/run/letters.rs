@@ -7,7 +7,7 @@ use crate::model::{CallId, CancelReason, Name, Outcome, Payload};
 use crate::store::Letter;
 
 /// The letters that came and are not taken, and the calls that wait for some.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Letters {
     pub(super) signals: Mailbox,
     pub(super) updates: Mailbox,
@@ -20,6 +20,21 @@ pub(super) struct Letters {
     pub(super) pause: Option<i64>,
     /// The last letter that was seen.
     last: i64,
+}
+
+impl Default for Letters {
+    fn default() -> Self {
+        Self {
+            signals: Mailbox::default(),
+            updates: Mailbox::default(),
+            children: BTreeMap::new(),
+            awaited: HashSet::new(),
+            cancel: None,
+            pause: None,
+            // Those that a rewind has put back have numbers below zero.
+            last: i64::MIN,
+        }
+    }
 }
 
 /// Letters of one kind, and the calls that wait for them. Each name is a queue on both sides: letters come in the order of their

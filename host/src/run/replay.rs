@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::program::Code;
 use super::{Guest, Progress, Stop};
 use crate::history::Divergence;
-use crate::model::{Call, Event, GuestLimits, Payload, RunInfo, Timestamp};
+use crate::model::{Call, CallId, Event, GuestLimits, Payload, RunInfo, Timestamp};
 use crate::sandbox::Crash;
 
 /// An instance that is told what happened to a run, one part of its history after the other. Whatever is asked of it holds the
@@ -62,6 +62,16 @@ impl Replay {
     /// The calls that it waits for.
     pub fn open_calls(&mut self) -> Vec<Call> {
         if self.is_over() { Vec::new() } else { self.guest.run().replay.open_from(0).cloned().collect() }
+    }
+
+    /// The number of the call that it would make next.
+    pub fn next_call(&mut self) -> CallId {
+        self.guest.run().replay.next_call()
+    }
+
+    /// The number of the line that it would log next.
+    pub fn next_line(&mut self) -> u32 {
+        self.guest.context().log.count()
     }
 
     fn is_over(&self) -> bool {

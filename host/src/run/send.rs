@@ -26,7 +26,7 @@ impl Activation {
         let (info, address): (Arc<RunInfo>, _) = (self.info.clone(), self.place.address.clone());
         let (inbox, account) = (InboxMax::from(&*self.tenant.limits), self.tenant.account.clone());
         let sending = tokio::spawn(async move {
-            let signal_id = format!("run/{}/{call}", info.run_id);
+            let signal_id = format!("run/{}", info.key_of(call));
             let outcome = loop {
                 // Nothing leaves before what led to it is committed.
                 if gate.pass().await.is_err() {

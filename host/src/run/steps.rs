@@ -303,7 +303,7 @@ impl Attempt {
             call: self.call,
             number: self.number,
             max_attempts: self.max_attempts,
-            idempotency_key: format!("{}/{}/{}", info.namespace, info.run_id, self.call),
+            idempotency_key: format!("{}/{}", info.namespace, info.key_of(self.call)),
             deadline: started_at.after(self.timeout).as_micros(),
             heartbeat: self.earlier_heartbeat.as_ref().map(|heartbeat| heartbeat.as_bytes().to_vec()),
         };

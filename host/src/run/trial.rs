@@ -61,7 +61,7 @@ pub struct TrialBench<'a> {
 }
 
 /// Bytes of one part of a history.
-const CHUNK_BYTES: u32 = 8 << 20;
+pub(super) const CHUNK_BYTES: u32 = 8 << 20;
 
 /// Both at the same place of the history.
 struct Pair {
@@ -148,7 +148,7 @@ impl TrialBench<'_> {
         Ok(Some(Trial { from, misfit }))
     }
 
-    async fn compute<T: Send + 'static>(
+    pub(super) async fn compute<T: Send + 'static>(
         &self,
         namespace: &Namespace,
         work: impl FnOnce() -> T + Send + 'static,

@@ -22,10 +22,14 @@ impl Activation {
     /// An instance with its history, or the first part of it: the one that stayed in memory, which lacks only what other
     /// hosts have added, or a new one.
     pub(super) async fn prepare_guest(&mut self) -> Result<(), Interruption> {
-        let (origin, version) = (self.info.origin, self.info.version);
         // One of an earlier generation or of another version is of no use: the run may have continued as new at another host, or
-        // somebody has moved it.
-        let is_same = |guest: &Guest| guest.info().is_some_and(|info| (info.origin, info.version) == (origin, version));
+        // somebody has moved or rewound it.
+        let now = self.info.clone();
+        let is_same = |guest: &Guest| {
+            guest.info().is_some_and(|info| {
+                (info.origin, info.version, &info.lineage) == (now.origin, now.version, &now.lineage)
+            })
+        };
         let resident = self.runner.residents.take(self.info.run_id).filter(is_same);
         self.guest = Some(match resident {
             Some(mut guest) => {

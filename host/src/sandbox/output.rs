@@ -62,6 +62,11 @@ impl LogBuffer {
         self.with(|lines| std::mem::take(&mut lines.kept))
     }
 
+    /// How many lines there were, muted or not: the number of the next one.
+    pub fn count(&self) -> u32 {
+        self.with(|lines| lines.next)
+    }
+
     /// The last line of the level `error`, muted or not: where SDKs put the message of a panic.
     pub fn last_error(&self) -> Option<String> {
         self.with(|lines| lines.last_error.clone())

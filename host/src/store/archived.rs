@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::batch::int;
-use super::lines::{Line, RunLine, UpdateLine};
+use super::lines::{Line, PastLine, RewindLine, RunLine, UpdateLine};
 use super::rows::{AttemptRow, EventRow, LogLineRow};
 use super::runs::{state, state_code};
 use super::{Error, Result, RunFilter, RunListing, RunPlace, Store};
@@ -18,6 +18,8 @@ pub(super) struct ArchivedRest {
     pub(super) published: Vec<super::lines::PublishedLine>,
     pub(super) updates: Vec<UpdateLine>,
     pub(super) logs: Vec<LogLineRow>,
+    pub(super) rewinds: Vec<RewindLine>,
+    pub(super) past: Vec<PastLine>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -59,6 +61,8 @@ impl Store {
                 Line::Published(published) => rest.published.push(published),
                 Line::Update(update) => rest.updates.push(update),
                 Line::Log(log) => rest.logs.push(log),
+                Line::Rewind(rewind) => rest.rewinds.push(rewind),
+                Line::Past(event) => rest.past.push(event),
                 Line::Key(_) | Line::Event(_) => {}
             }
         }

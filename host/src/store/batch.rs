@@ -15,7 +15,7 @@ use super::seals::seal;
 use super::start::tags_column;
 use super::{CloseState, Lease, Result, RunSummary};
 use crate::model::{
-    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
+    Ask, Durability, Event, EventKind, Lineage, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
     sealed_text,
 };
 
@@ -325,6 +325,7 @@ impl Start {
             parent_run_id: None,
             generation: 0,
             tags,
+            lineage: Lineage::default(),
         }
     }
 }

@@ -243,7 +243,7 @@ impl Store {
         Ok(rows.into_iter().map(published).collect())
     }
 
-    async fn events(&self, namespace: &Namespace, mut rows: Vec<EventRow>) -> Result<Vec<Event>> {
+    pub(super) async fn events(&self, namespace: &Namespace, mut rows: Vec<EventRow>) -> Result<Vec<Event>> {
         let payloads = rows.iter_mut().flat_map(|row| [row.input.as_mut(), row.outcome.as_mut()]).flatten();
         self.open(namespace, sealed_among(payloads)).await?;
         rows.into_iter().map(Event::try_from).collect()

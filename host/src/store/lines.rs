@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::rewind::RewindRow;
 use super::rows::{AttemptRow, EventRow, LogLineRow, document};
 use super::runs::{SummaryRow, state_code};
 use super::schedule::ClaimedRow;
@@ -29,6 +30,8 @@ pub(super) enum Line {
     Published(PublishedLine),
     Update(UpdateLine),
     Log(LogLineRow),
+    Rewind(RewindLine),
+    Past(PastLine),
     Event(EventRow),
 }
 
@@ -58,6 +61,7 @@ pub(super) struct RunLine {
     first_call: i32,
     continued_at: Option<DateTime<Utc>>,
     told: Option<String>,
+    lineage: Option<String>,
     closed_at: DateTime<Utc>,
     events: i32,
     tags: Option<Vec<String>>,
@@ -80,6 +84,25 @@ pub(super) struct UpdateLine {
     pub(super) answer: Option<Vec<u8>>,
     pub(super) accepted_at: DateTime<Utc>,
     pub(super) answered_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RewindLine {
+    rewind: i32,
+    before_seq: i32,
+    state: RunState,
+    #[serde(default, deserialize_with = "document")]
+    result: Option<Vec<u8>>,
+    who: String,
+    at: DateTime<Utc>,
+}
+
+/// An event that a rewind has dropped.
+#[derive(Debug, Deserialize)]
+pub(super) struct PastLine {
+    rewind: i32,
+    #[serde(flatten)]
+    pub(super) event: EventRow,
 }
 
 /// A data key, wrapped under a master key: who has both the file and the master key can open what is in the file.
@@ -197,6 +220,19 @@ impl KeyLine {
     }
 }
 
+impl RewindLine {
+    pub(super) fn into_row(self) -> RewindRow {
+        let Self { rewind, before_seq, state, result, who, at } = self;
+        RewindRow { rewind, before_seq, state: state_code(state), result, who, at }
+    }
+}
+
+impl PastLine {
+    pub(super) fn is_of(&self, rewind: u32, first: u32) -> bool {
+        self.rewind.unsigned_abs() == rewind && self.event.seq.unsigned_abs() >= first
+    }
+}
+
 impl RunLine {
     /// As whoever is at it would have to know it.
     pub(super) fn into_claimed(self) -> Result<ClaimedRow> {
@@ -220,6 +256,7 @@ impl RunLine {
             first_call: self.first_call,
             continued_at: self.continued_at,
             told: self.told,
+            lineage: self.lineage,
             strikes: 0,
         })
     }
@@ -247,6 +284,7 @@ impl RunLine {
             parent_run_id: self.parent_run_id,
             generation: self.generation,
             tags: self.tags,
+            lineage: self.lineage,
         }
     }
 }

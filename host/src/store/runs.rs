@@ -7,7 +7,7 @@ use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Namespace, Payload, RunId, RunState, Tags, Timestamp};
+use crate::model::{Durability, Lineage, Namespace, Payload, RunId, RunState, Tags, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct RunSummary {
     pub generation: u32,
     /// What it is found by.
     pub tags: Tags,
+    /// Where it was rewound, and what it was forked from.
+    pub lineage: Lineage,
 }
 
 #[derive(sqlx::FromRow)]
@@ -76,6 +78,7 @@ pub(super) struct SummaryRow {
     pub(super) parent_run_id: Option<Uuid>,
     pub(super) generation: i32,
     pub(super) tags: Option<Vec<String>>,
+    pub(super) lineage: Option<String>,
 }
 
 impl Store {
@@ -127,6 +130,8 @@ impl From<SummaryRow> for RunSummary {
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
             tags: Tags::stored(row.tags.unwrap_or_default()),
+            // For people only: whoever is at the run reads it where it must be right.
+            lineage: Lineage::from_text(row.lineage.as_deref()).unwrap_or_default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::lines::RunLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
-use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
+use crate::model::{CancelReason, Durability, Lineage, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
 
 /// A run that this host now owns.
 #[derive(Clone, Debug)]
@@ -76,6 +76,7 @@ pub(super) struct ClaimedRow {
     pub(super) first_call: i32,
     pub(super) continued_at: Option<DateTime<Utc>>,
     pub(super) told: Option<String>,
+    pub(super) lineage: Option<String>,
     pub(super) strikes: i16,
 }
 
@@ -251,6 +252,7 @@ impl TryFrom<ClaimedRow> for Claimed {
             deadline: row.deadline_at.map(Into::into),
             parent: row.parent_run_id.map(RunId).zip(row.parent_call.map(i32::unsigned_abs)),
             origin,
+            lineage: Lineage::from_text(row.lineage.as_deref()).map_err(|_| corrupt("lineage"))?,
         };
         Ok(Self {
             info,

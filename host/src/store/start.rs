@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use super::batch::int;
 use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Tags, Timestamp, duration_us};
+use crate::model::{
+    Durability, Lineage, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Tags, Timestamp, duration_us,
+};
 
 /// A run that somebody asks for.
 #[derive(Clone, Debug)]
@@ -150,6 +152,7 @@ impl NewRun {
             deadline: self.timeout.map(|timeout| at.after(timeout)),
             parent: None,
             origin: Origin::new(at),
+            lineage: Lineage::default(),
         }
     }
 

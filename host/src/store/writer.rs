@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::rewind::rewound_runs;
 use super::run_writer::{Accepted, Lost, RunWriter, Submission, Verdict, reply};
 use super::waiting::{Most, Waiting};
 use super::{Account, Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
@@ -39,6 +40,10 @@ const TOLD: i16 = 3;
 
 /// Between attempts to reach a database that is away: from, to.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// A rewind that is older than the first attempt to send by so much, or less, is taken for a younger one: whoever is lost over it is
+/// adopted again.
+const REWIND_MARGIN: Duration = Duration::from_secs(1);
 
 /// From this one on, nothing was written: the run cannot be accepted as it is.
 const REFUSED: i16 = 5;
@@ -125,6 +130,7 @@ impl Writer {
     /// Commit all of these, however often it takes; only the loss of the lease ends it earlier.
     async fn commit(&mut self, mut submissions: Vec<Submission>) {
         let mut wait = RECONNECT.0;
+        let begun = Instant::now();
         loop {
             submissions = drop_lost(submissions);
             if submissions.is_empty() {
@@ -146,10 +152,13 @@ impl Writer {
                 }
                 Err(Error::Unavailable(error)) => {
                     tracing::warn!(%error, "the database is not available; the commit is tried again");
-                    self.connection = None;
-                    tokio::select! {
-                        () = self.lease.lost.cancelled() => return lose(&submissions, |_| true),
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RECONNECT.1),
+                    loop {
+                        if !self.come_back(&mut wait).await {
+                            return lose(&submissions, |_| true);
+                        }
+                        if self.lose_rewound(&submissions, begun).await.is_ok() {
+                            break;
+                        }
                     }
                 }
                 Err(error) if submissions.len() > 1 => {
@@ -167,18 +176,43 @@ impl Writer {
         }
     }
 
+    /// Wait for the database a little. Returns whether there is still a lease.
+    async fn come_back(&mut self, wait: &mut Duration) -> bool {
+        self.connection = None;
+        tokio::select! {
+            () = self.lease.lost.cancelled() => false,
+            () = tokio::time::sleep(*wait) => {
+                *wait = (*wait * 2).min(RECONNECT.1);
+                true
+            }
+        }
+    }
+
+    /// What was sent may have been committed, with the end or the pause of a run, and somebody may have rewound the run since: sent
+    /// again, it would bring back events that were dropped.
+    async fn lose_rewound(&mut self, submissions: &[Submission], begun: Instant) -> Result<(), Error> {
+        let runs = submissions.iter().map(|submission| submission.run.run_id.0).collect();
+        let rewound = rewound_runs(self.connection().await?, runs, begun.elapsed() + REWIND_MARGIN).await?;
+        lose(submissions, |submission| rewound.contains(&submission.run.run_id.0));
+        Ok(())
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, Error> {
+        Ok(match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.store.connection().await?),
+        })
+    }
+
     async fn send(&mut self, submissions: &[Submission]) -> Result<(Vec<(Uuid, i16)>, Vec<RunSummary>), Error> {
         let mut batch = Batch::default();
         for submission in submissions {
             let (run, key) = (&submission.run, submission.run.account.key()?);
             submission.records.iter().try_for_each(|record| batch.add(run.run_id, key.as_deref(), record))?;
         }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(self.store.connection().await?),
-        };
         let ended = batch.take_ended();
-        Ok((batch.send(connection, &self.lease).await?, ended))
+        let lease = self.lease.clone();
+        Ok((batch.send(self.connection().await?, &lease).await?, ended))
     }
 
     fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)], ended: Vec<RunSummary>) {

@@ -24,13 +24,6 @@ impl Host {
         Ok(())
     }
 
-    /// Go on with a run that was quarantined.
-    pub async fn retry_run(&self, namespace: &Namespace, run_id: RunId, who: &Who) -> store::Result<()> {
-        self.store.retry_run(namespace, run_id, who).await?;
-        self.became_ready();
-        Ok(())
-    }
-
     /// Pause a workflow, or the whole namespace. Returns how many of its runs hosts were at.
     pub async fn pause_workflow(
         &self,

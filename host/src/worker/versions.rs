@@ -8,10 +8,10 @@ use crate::run::{Trial, TrialBench, TrialError};
 use crate::store::{self, VersionListing};
 
 /// How long a run that a host is at is waited for: most are let go of soon.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often it is looked at meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Host {
     /// The versions of a component, the newest first; none if there is no such component.

@@ -98,3 +98,25 @@ async fn relay(mut seen: Vec<u64>) -> Result<Vec<u64>> {
     add.answer(&seen)?;
     Ok(seen)
 }
+
+/// For each signal, another child that waits for one.
+#[windlass::workflow]
+async fn fosters(count: usize) -> Result<Vec<u64>> {
+    let mut products = Vec::new();
+    while products.len() < count {
+        let number = signal::<u64>("number").await?;
+        products.push(child::<u64>("fostered", &number).await?);
+    }
+    Ok(products)
+}
+
+#[windlass::workflow]
+async fn fostered(number: u64) -> Result<u64> {
+    Ok(number * signal::<u64>("factor").await?)
+}
+
+/// Has a child buy something.
+#[windlass::workflow]
+async fn has_it_bought(purchase: crate::Purchase) -> Result<Vec<String>> {
+    child::<Vec<String>>("buy", &purchase).await
+}

@@ -79,6 +79,14 @@ async fn hopeless() -> Result<String> {
     Ok(format!("{} {}", failure.code, failure.retryable))
 }
 
+/// Does something about a failure, and fails all the same.
+#[windlass::workflow]
+async fn regrets() -> Result<u64> {
+    let failure = gives_up().await.expect_err("it gives up");
+    double(1).await?;
+    Err(failure)
+}
+
 #[windlass::step]
 async fn gives_up() -> Result<()> {
     Err(Failure::new("no-hope", "none at all").fatal())
