@@ -87,7 +87,7 @@ END $$;
 --
 -- health: healthy, waiting, retrying, stuck, paused, quarantined, failed. recommended_action: none; wait, it goes on by itself; signal, it
 -- waits for somebody; resume, somebody has paused it; check-hosts, no host has taken it up for a minute; make-room, its namespace is full;
--- investigate, it cannot go on; retry, it has failed, and another run may not.
+-- investigate, it cannot go on; retry, it has failed, and may not if it is tried again.
 CREATE FUNCTION run_context(p_namespace text, p_run_ids uuid[])
 RETURNS TABLE (
     run_id uuid, workflow text, component text, version integer, execution_status smallint, health text, recommended_action text,

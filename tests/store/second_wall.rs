@@ -16,7 +16,7 @@ use crate::harness::guests::repository;
 const OF_HOSTS: [&str; 3] = ["_sqlx_migrations", "hosts", "storage"];
 
 /// Rows of the tenant `default` in the tables that a run with everything leaves empty.
-const THE_REST: [&str; 10] = [
+const THE_REST: [&str; 13] = [
     "INSERT INTO run_tags (namespace, tag, started_at, run_id, shard) VALUES ('default', 'a=b', now(), RUN, 0)",
     "INSERT INTO components (namespace, digest, bytes) VALUES ('default', sha256('x'), 'x')",
     "INSERT INTO ready (shard, run_id, namespace, strikes) VALUES (0, RUN, 'default', 0)",

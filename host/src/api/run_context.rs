@@ -38,7 +38,7 @@ pub struct ContextView {
     pub health: String,
     /// `none`; `wait`: it goes on by itself; `signal`: it waits for somebody; `resume`: somebody has paused it; `check-hosts`: no host
     /// has taken it up for a minute; `make-room`: its namespace is full; `investigate`: it cannot go on; `retry`: it has failed, and
-    /// another run may not.
+    /// may not if it is tried again.
     pub recommended_action: String,
     /// The part of its steps that is done, of those that are known: 1 when it has completed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
