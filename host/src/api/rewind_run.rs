@@ -70,6 +70,7 @@ impl From<RewindError> for Problem {
         match error {
             RewindError::Store(error) => error.into(),
             RewindError::Program(error) => TrialError::Program(error).into(),
+            RewindError::Busy(busy) => busy.into(),
             RewindError::Host(message) => TrialError::Host(message).into(),
             RewindError::NoSuchEvent(detail) => Self::new(Code::NoSuchEvent, detail),
             RewindError::CannotRewind(detail) => Self::new(Code::CannotRewind, detail),

@@ -104,7 +104,7 @@ const UPLOADS: LineRules = LineRules { all: 8, each: 4, waiting: 64, patience: D
 /// A compiler uses all processors, behind all that serves.
 const INSPECTIONS: LineRules = LineRules { all: 2, each: 1, waiting: 64, patience: Duration::from_secs(60) };
 
-/// Each has two instances that nobody else counts, for as long as its history takes.
+/// Each has an instance or two that nobody else counts, for as long as its history takes.
 const TRIALS: LineRules = LineRules { all: 4, each: 2, waiting: 64, patience: Duration::from_secs(30) };
 
 /// A run waits for each.

@@ -7,6 +7,7 @@ use super::program::ProgramError;
 use super::replay::Replay;
 use super::trial::{CHUNK_BYTES, TrialBench, TrialError};
 use super::turn::HISTORY_CHUNK;
+use crate::fair::Busy;
 use crate::model::{Ask, Call, Durability, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
 use crate::store::{self, Claimed, Point};
@@ -20,6 +21,9 @@ pub enum RewindError {
     /// The version that it is on.
     #[error(transparent)]
     Program(#[from] Arc<ProgramError>),
+    /// Too many others are told their histories.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// Its history has no such event.
     #[error("{0}")]
     NoSuchEvent(String),
@@ -49,6 +53,7 @@ impl TrialBench<'_> {
             return Err(RewindError::NoSuchEvent(which_there_are(&info, next_seq, or_next)));
         }
         let program = self.programs.get(namespace, &info.component, info.version).await?;
+        let _place = self.programs.trial_place(namespace).await?;
         // What is not committed is not there: the mode makes no difference.
         let as_told = RunInfo { durability: Durability::Output, ..info.clone() };
         let limits = self.tenant.limits.clone();
@@ -114,6 +119,7 @@ impl From<TrialError> for RewindError {
         match error {
             TrialError::Store(error) => Self::Store(error),
             TrialError::Program(error) => Self::Program(error),
+            TrialError::Busy(busy) => Self::Busy(busy),
             TrialError::Host(message) => Self::Host(message),
         }
     }
