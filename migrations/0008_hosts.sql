@@ -1,12 +1,14 @@
--- Who is at what. Every live run has exactly one row in exactly one of four small tables, and whoever deletes that row
+-- Who is at what. Every live run has exactly one row in exactly one of five small tables, and whoever deletes that row
 -- decides where it goes next:
 --
 --     start ─→ ready ──claim──→ owned ──park──→ parked
---                ↑                │               │
+--       │        ↑                │               │
 --                ├──────reap──────┤               │
 --                ├──────────signal, timer─────────┘
 --                │
---                └──resume── paused ←──pause── from any of them: see 0027
+--       │        ├──resume── paused ←──pause── from any of these three: see 0027
+--       │        │
+--       └──→ queued: for runs that have to have a slot first, see 0061
 --
 -- They change all the time: rows are added and deleted, hosts vacuum them.
 
@@ -23,12 +25,13 @@ COMMENT ON COLUMN hosts.name IS 'For people: machine and process.';
 CREATE TABLE ready (
     shard     smallint    NOT NULL,
     namespace text        NOT NULL,
+    priority  priority    NOT NULL DEFAULT 3,
     id        bigint      GENERATED ALWAYS AS IDENTITY,
     run_id    uuid        NOT NULL,
     strikes   smallint    NOT NULL,
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- A claim steps from namespace to namespace, whatever any of them has waiting.
-    PRIMARY KEY (shard, namespace, id)
+    -- A claim steps from priority to priority, and in each from namespace to namespace, whatever any of them has waiting.
+    PRIMARY KEY (shard, priority, namespace, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE ready IS 'Runs that wait for a host.';
 -- Those that claims leave alone: claim_suspect takes them one by one. There are hardly ever any.
@@ -40,6 +43,7 @@ CREATE TABLE owned (
     run_id     uuid        NOT NULL,
     namespace  text        NOT NULL,
     host_id    uuid        NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     on_trial   boolean     NOT NULL DEFAULT false,
@@ -56,6 +60,7 @@ CREATE TABLE parked (
     wake_at    timestamptz,
     signals    text[]      NOT NULL,
     updates    text[]      NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -72,6 +77,7 @@ CREATE TABLE paused (
     shard      smallint    NOT NULL,
     run_id     uuid        NOT NULL,
     namespace  text        NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -4,7 +4,7 @@
 -- session has started it since this statement began: ask again.
 CREATE FUNCTION start_runs(
     p_host uuid, p_epoch bigint, p_namespaces text[], p_run_ids uuid[], p_workflows text[], p_durabilities smallint[],
-    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[]
+    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_priorities smallint[] = NULL
 ) RETURNS TABLE (
     run_id uuid, outcome smallint, component text, version integer, started_at timestamptz, deadline_at timestamptz
 )
@@ -17,23 +17,24 @@ BEGIN
     RETURN QUERY
     WITH asked AS (
         SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version
-        FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts)
-            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout)
+        FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts,
+                    p_priorities)
+            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, priority)
         LEFT JOIN workflows w USING (namespace, workflow)
     ), started AS (
         INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          deadline_at)
+                          deadline_at, priority)
         SELECT a.shard, a.run_id, a.namespace, a.workflow, a.component, a.version, a.durability, a.seed, a.key, a.input,
-               clock_timestamp() + a.timeout * interval '1 microsecond'
+               clock_timestamp() + a.timeout * interval '1 microsecond', coalesce(a.priority, 3)
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id, component, version, started_at, deadline_at
+        RETURNING shard, namespace, run_id, component, version, started_at, deadline_at, priority
     ), to_host AS (
-        INSERT INTO owned (shard, namespace, run_id, host_id, strikes)
-        SELECT s.shard, s.namespace, s.run_id, p_host, 0 FROM started s WHERE p_host IS NOT NULL
+        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes)
+        SELECT s.shard, s.namespace, s.run_id, p_host, s.priority, 0 FROM started s WHERE p_host IS NOT NULL
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, run_id, strikes)
-        SELECT s.shard, s.namespace, s.run_id, 0 FROM started s WHERE p_host IS NULL
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE p_host IS NULL
     )
     SELECT a.run_id,
            CASE WHEN s.run_id IS NOT NULL THEN 0
@@ -73,27 +74,27 @@ $$;
 CREATE FUNCTION accept_runs(
     p_host uuid, p_runs uuid[], p_namespaces text[], p_workflows text[], p_components text[], p_versions integer[],
     p_durabilities smallint[], p_seeds bytea[], p_keys text[], p_inputs bytea[], p_started_ats timestamptz[],
-    p_deadline_ats timestamptz[], p_states smallint[], p_results bytea[], p_closed_ats timestamptz[]
+    p_deadline_ats timestamptz[], p_states smallint[], p_results bytea[], p_closed_ats timestamptz[], p_priorities smallint[] = NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     added integer;
 BEGIN
     WITH accepted AS (
         INSERT INTO runs (run_id, shard, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          started_at, deadline_at, state, result, closed_at)
+                          started_at, deadline_at, state, result, closed_at, priority)
         SELECT u.run_id, shard_of(u.run_id), u.namespace, u.workflow, u.component, u.version, u.durability, u.seed, u.key,
-               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at
+               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at, coalesce(u.priority, 3)
         FROM unnest(p_runs, p_namespaces, p_workflows, p_components, p_versions, p_durabilities, p_seeds, p_keys, p_inputs,
-                    p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats)
+                    p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats, p_priorities)
             AS u (run_id, namespace, workflow, component, version, durability, seed, key, input, started_at, deadline_at,
-                  state, result, closed_at)
+                  state, result, closed_at, priority)
         -- Two that accept the same runs do it in the same order: one waits for the other, and not both for each other.
         ORDER BY u.run_id
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id, state
+        RETURNING shard, namespace, run_id, state, priority
     ), to_host AS (
-        INSERT INTO owned (shard, namespace, run_id, host_id, strikes)
-        SELECT a.shard, a.namespace, a.run_id, p_host, 0 FROM accepted a WHERE a.state = 0
+        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes)
+        SELECT a.shard, a.namespace, a.run_id, p_host, a.priority, 0 FROM accepted a WHERE a.state = 0
     )
     SELECT count(*) INTO added FROM accepted;
     IF added < cardinality(p_runs) THEN

@@ -1,4 +1,4 @@
--- Children: runs that runs start. Called by commit_batch, for runs that the host owns, in the commit of whatever led to it.
+-- Children: runs that runs start, of the priority that their parents have. Called by commit_batch, for runs that the host owns, in the commit of whatever led to it.
 --
 -- Sent again after its answer was lost, it changes nothing. A child that is not awaited, and one that cannot be started, is
 -- answered at once, by a letter to its parent. The caller holds the locks of the parents.
@@ -14,7 +14,7 @@ DECLARE
     payloads bytea[];
 BEGIN
     WITH asked AS MATERIALIZED (
-        SELECT u.*, p.namespace, p.durability, w.component, w.version
+        SELECT u.*, p.namespace, p.durability, p.priority, w.component, w.version
         FROM unnest(p_runs, p_calls, p_child_ids, p_workflows, p_inputs, p_seeds, p_abandon, p_detached)
             AS u (run_id, call, child_id, workflow, input, seed, abandon, detached)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
@@ -22,14 +22,15 @@ BEGIN
         LEFT JOIN workflows w ON w.namespace = p.namespace AND w.workflow = u.workflow
     ), started AS (
         INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, input, parent_run_id,
-                          parent_call)
+                          parent_call, priority)
         SELECT shard_of(a.child_id), a.child_id, a.namespace, a.workflow, a.component, a.version, a.durability, a.seed, a.input,
-               a.run_id, a.call
+               a.run_id, a.call, a.priority
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id
+        RETURNING shard, namespace, run_id, priority
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT s.shard, s.namespace, s.run_id, 0 FROM started s
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s
     ), awaited AS (
         INSERT INTO children (shard, run_id, call, child_id, abandon)
         SELECT shard_of(a.run_id), a.run_id, a.call, a.child_id, a.abandon

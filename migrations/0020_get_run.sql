@@ -11,7 +11,7 @@ CREATE TYPE run_summary AS (
     run_id uuid, namespace text, workflow text, component text, version integer, state smallint, durability smallint,
     idempotency_key text, input bytea, result bytea, started_at timestamptz, cancelled_at timestamptz,
     closed_at timestamptz, events integer, wake_at timestamptz, open_calls bytea, deadline_at timestamptz,
-    parent_run_id uuid, generation integer
+    parent_run_id uuid, generation integer, priority smallint
 );
 
 CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summary LANGUAGE sql STABLE AS $$
@@ -20,7 +20,7 @@ CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summa
            r.result, r.started_at, r.cancelled_at, r.closed_at,
            coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = r.shard AND e.run_id = r.run_id
                      ORDER BY e.seq DESC LIMIT 1), 0),
-           p.wake_at, coalesce(p.open_calls, h.open_calls), r.deadline_at, r.parent_run_id, r.generation
+           p.wake_at, coalesce(p.open_calls, h.open_calls), r.deadline_at, r.parent_run_id, r.generation, r.priority
     FROM runs r
     LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
     LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use windlass_host::model::{
-    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Reach, RunId,
-    Schedule, ScheduleSpec, Scope, SecretBinding, Timestamp, Who, run_of_tick,
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Priority,
+    Reach, RunId, Schedule, ScheduleSpec, Scope, SecretBinding, Timestamp, Who, run_of_tick,
 };
 use windlass_host::store::{
     Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started, Store,
@@ -119,6 +119,7 @@ impl Walk {
             durability: Durability::Output,
             idempotency_key: None,
             timeout: None,
+            priority: Priority::default(),
             signal: None,
         };
         let started = store.start_run(&start, None).await.expect("asked");

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, duration_from_us, duration_us};
+use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, duration_from_us, duration_us};
 use crate::store::{InboxMax, NewRun, NewSignal, Started};
 use crate::worker::Host;
 
@@ -34,6 +34,10 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub timeout: Option<Duration>,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last. Its children have the same.
+    #[serde(default, skip_serializing_if = "Priority::is_default")]
+    #[schema(value_type = u8, minimum = 1, maximum = 5, default = 3)]
+    pub priority: Priority,
     /// A signal that it gets in the same moment. With an idempotency key, a run that is there already gets the signal, and the
     /// input does not count: start it if it is not there, and send it the signal in any case, both or neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +98,7 @@ pub(super) async fn start_run(
     Json(request): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let StartRun { workflow, input, durability, timeout, signal } = request;
+    let StartRun { workflow, input, durability, timeout, priority, signal } = request;
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
     }
@@ -104,8 +108,17 @@ pub(super) async fn start_run(
         None => None,
     };
     let run_id = idempotency_key.as_deref().map_or_else(RunId::new, |key| RunId::from_key(&namespace, key));
-    let run =
-        NewRun { run_id, namespace: namespace.clone(), workflow, input, durability, idempotency_key, timeout, signal };
+    let run = NewRun {
+        run_id,
+        namespace: namespace.clone(),
+        workflow,
+        input,
+        durability,
+        idempotency_key,
+        timeout,
+        priority,
+        signal,
+    };
     let wait = parameters.wait.0;
     // Before the run is there: its end is not missed.
     let watcher = host.watchers().watch(run_id);

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{
-    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, Retention, RunState, Timestamp,
+    Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, Priority, Retention, RunState,
+    Timestamp,
 };
 use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
 
@@ -93,6 +94,10 @@ pub struct RunView {
     /// How often it has continued as new.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub generation: u32,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last.
+    #[serde(default)]
+    #[schema(value_type = u8)]
+    pub priority: Priority,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -153,6 +158,7 @@ impl From<RunSummary> for RunView {
             deadline_at: run.deadline_at,
             parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
             generation: run.generation,
+            priority: run.priority,
             closed_at: run.closed_at,
             events: run.events,
             wake_at: run.wake_at,

@@ -144,6 +144,9 @@ fn describe(run: &RunView) {
     if run.generation > 0 {
         line(format!("continued as new {} times", run.generation));
     }
+    if !run.priority.is_default() {
+        line(format!("priority  {}", run.priority));
+    }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
         line(format!("wakes     {}", time(wake_at)));

@@ -11,7 +11,7 @@ use super::output::Spinner;
 use super::{Done, output};
 use crate::api::view::RunView;
 use crate::api::{StartRun, StartSignal};
-use crate::model::{self, Name, Payload};
+use crate::model::{self, Name, Payload, Priority};
 
 #[derive(Args, Debug)]
 pub(super) struct Start {
@@ -29,6 +29,9 @@ pub(super) struct Start {
     /// How long from now it may take, as 90s, 2h or 7d: then it is asked to stop
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last
+    #[arg(long, default_value_t)]
+    priority: Priority,
     /// A signal that the run gets in the same moment; one that is there already, by its key, only gets the signal
     #[arg(long, value_name = "NAME")]
     signal: Option<Name>,
@@ -58,7 +61,8 @@ impl Start {
         let signal_payload = payload(&self.signal_payload).await.context("--signal-payload")?;
         let (payload, id) = (signal_payload, self.signal_id);
         let signal = self.signal.map(|name| StartSignal { name, payload, id });
-        let body = StartRun { workflow: self.workflow, input, durability, timeout: self.timeout, signal };
+        let (timeout, priority) = (self.timeout, self.priority);
+        let body = StartRun { workflow: self.workflow, input, durability, timeout, priority, signal };
         let mut request = client.request(Method::POST, "/runs").json(&body);
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);

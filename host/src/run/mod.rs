@@ -18,6 +18,7 @@ mod activate;
 mod active;
 mod agenda;
 mod alarm;
+mod backlog;
 mod computed;
 mod diagnose;
 mod dispatch;

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::activate::Activation;
 use super::active::Place;
+use super::backlog::Backlog;
 use super::residents::Residents;
 use super::threads::GuestThreads;
 use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
@@ -65,6 +66,7 @@ pub struct Runner {
     /// When the next run that this host has parked is due.
     pub alarm: Alarm,
     active: Active,
+    backlog: Backlog,
     tasks: TaskTracker,
 }
 
@@ -121,6 +123,7 @@ impl Runner {
             residents: Residents::new(residents_max, config.resident_bytes),
             step_places: Places::new(limits.step_instances as usize),
             active: Active::new(config.active_max),
+            backlog: Backlog::default(),
             tasks: TaskTracker::new(),
             alarm: Alarm::default(),
             store,
@@ -148,10 +151,13 @@ impl Runner {
         let is_going_on = !self.shutdown.is_cancelled();
         // Before the first commit: a letter that comes right after it finds somebody at home. A run that is there already
         // was started before, and the database will say so.
-        let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
+        let place = if is_going_on { self.try_enter(run) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
         if let Started::New(_) = started {
             self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
+            if place.is_none() {
+                self.backlog.left(&run.namespace, run.priority);
+            }
         }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
@@ -182,7 +188,7 @@ impl Runner {
         if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
             return None;
         }
-        let place = self.active.try_enter(run.run_id, &run.namespace)?;
+        let place = self.try_enter(run)?;
         let info = run.accepted(component, version, self.clock.now());
         let start = Start {
             info: Arc::new(info.clone()),
@@ -209,6 +215,17 @@ impl Runner {
             // It may have been written: whoever asks the database finds out.
             Err(_) => None,
         }
+    }
+
+    /// The place of a new run, if there is room, and nothing waits that is to be taken up before it.
+    fn try_enter(&self, run: &NewRun) -> Option<Place> {
+        let is_before_others = self.backlog.is_before(&run.namespace, run.priority);
+        if is_before_others { None } else { self.active.try_enter(run.run_id, &run.namespace) }
+    }
+
+    /// What has just been claimed says what is left. `is_all`: nothing.
+    pub fn note_left(&self, claimed: &[Claimed], is_all: bool) {
+        self.backlog.claimed(claimed.iter().map(|run| (&run.info.namespace, run.info.priority)), is_all);
     }
 
     /// Be at runs that this host has just claimed.

@@ -123,6 +123,7 @@ impl Batch {
         columns.states.push(0);
         columns.results.push(None);
         columns.closed_ats.push(None);
+        columns.priorities.push((!info.priority.is_default()).then(|| info.priority.code()));
         Ok(())
     }
 
@@ -317,6 +318,7 @@ impl Start {
             deadline_at: info.deadline,
             parent_run_id: None,
             generation: 0,
+            priority: info.priority,
         }
     }
 }

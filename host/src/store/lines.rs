@@ -14,7 +14,8 @@ use super::runs::{SummaryRow, state_code};
 use super::schedule::ClaimedRow;
 use super::{Claimed, Error, Result, WrappedKey};
 use crate::model::{
-    Durability, Event, MasterKeys, Namespace, Payload, PayloadKey, RunId, RunInfo, RunState, SealError, sealed_under,
+    Durability, Event, MasterKeys, Namespace, Payload, PayloadKey, Priority, RunId, RunInfo, RunState, SealError,
+    sealed_under,
 };
 
 /// One line.
@@ -57,6 +58,8 @@ pub(super) struct RunLine {
     first_call: i32,
     continued_at: Option<DateTime<Utc>>,
     told: Option<String>,
+    #[serde(default)]
+    priority: Priority,
     closed_at: DateTime<Utc>,
     events: i32,
 }
@@ -214,6 +217,7 @@ impl RunLine {
             first_call: self.first_call,
             continued_at: self.continued_at,
             told: self.told,
+            priority: self.priority.code(),
             strikes: 0,
         })
     }
@@ -240,6 +244,7 @@ impl RunLine {
             deadline_at: self.deadline_at,
             parent_run_id: self.parent_run_id,
             generation: self.generation,
+            priority: self.priority.code(),
         }
     }
 }

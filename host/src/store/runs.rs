@@ -8,7 +8,7 @@ use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, RunState, Timestamp};
+use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, RunState, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct RunSummary {
     pub parent_run_id: Option<RunId>,
     /// How often it has continued as new.
     pub generation: u32,
+    /// Before which others it is taken up, and after which.
+    pub priority: Priority,
 }
 
 /// A run in a list.
@@ -106,6 +108,7 @@ pub(super) struct SummaryRow {
     pub(super) deadline_at: Option<DateTime<Utc>>,
     pub(super) parent_run_id: Option<Uuid>,
     pub(super) generation: i32,
+    pub(super) priority: i16,
 }
 
 #[derive(sqlx::FromRow)]
@@ -186,6 +189,7 @@ impl From<SummaryRow> for RunSummary {
             deadline_at: row.deadline_at.map(Into::into),
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
+            priority: Priority::stored(row.priority),
         }
     }
 }

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use super::batch::int;
 use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
-use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Timestamp, duration_us};
+use crate::model::{
+    Durability, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, Seed, Timestamp, duration_us,
+};
 
 /// A run that somebody asks for.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// From now until it is asked to stop.
     pub timeout: Option<Duration>,
+    /// Before which others it is taken up, and after which.
+    pub priority: Priority,
     /// A signal that it gets in the same moment, whether it is new or was there before.
     pub signal: Option<NewSignal>,
 }
@@ -96,13 +100,14 @@ impl Store {
     async fn try_start(&self, run: &NewRun, input: Vec<u8>, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
-             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, p_priorities => $11)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start =
             start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
         let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([input]);
-        Ok(start.bind([run.timeout_us()]).fetch_one(&self.pool).await?)
+        let start = start.bind([run.timeout_us()]).bind([run.priority.code()]);
+        Ok(start.fetch_one(&self.pool).await?)
     }
 
     async fn try_start_with(
@@ -116,7 +121,8 @@ impl Store {
         let payload = self.sealed(&run.namespace, &signal.payload).await?;
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at \
-             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+                                    p_priority => $16)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
@@ -126,6 +132,7 @@ impl Store {
             .bind(signal.signal_id.as_deref())
             .bind(int(signal.inbox.letters))
             .bind(signal.inbox.bytes_column())
+            .bind(run.priority.code())
             .fetch_one(&self.pool)
             .await?)
     }
@@ -143,6 +150,7 @@ impl NewRun {
             started_at: at,
             seed: Seed::new(),
             durability: self.durability,
+            priority: self.priority,
             deadline: self.timeout.map(|timeout| at.after(timeout)),
             parent: None,
             origin: Origin::new(at),
