@@ -39,6 +39,8 @@ CREATE TABLE runs (
     told            text,
     paused_at       timestamptz,
     priority        priority    NOT NULL DEFAULT 3,
+    concurrency_key text,
+    is_limited      boolean     NOT NULL DEFAULT false,
     closed_at       timestamptz,
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 85);
@@ -53,6 +55,8 @@ COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 COMMENT ON COLUMN runs.paused_at IS 'When it was paused by itself: see 0027.';
 COMMENT ON COLUMN runs.priority IS 'Which runs of the namespace are taken up first when not all can be: 1 first, 5 last. In ready, owned, parked and paused as well, so that nobody looks here for it.';
+COMMENT ON COLUMN runs.concurrency_key IS 'Of the runs of its workflow that have the same, so many may be under way at once: see 0060.';
+COMMENT ON COLUMN runs.is_limited IS 'Whether it may hold slots, or wait for one: see 0060.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 
 CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);

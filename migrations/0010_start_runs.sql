@@ -1,40 +1,46 @@
 -- Accept runs. With a host, it owns them from their first commit on; without, they wait for one.
 --
+-- What has to have a slot first is given to no host: it waits for one, or for the slot (0060).
+--
 -- p_timeouts: from now to the deadline, in µs. outcome: 0 started, 1 was there already with the same input, 2 was there with another, 3 no such workflow, 4 another
 -- session has started it since this statement began: ask again.
 CREATE FUNCTION start_runs(
     p_host uuid, p_epoch bigint, p_namespaces text[], p_run_ids uuid[], p_workflows text[], p_durabilities smallint[],
-    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_priorities smallint[] = NULL
+    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_priorities smallint[] = NULL,
+    p_concurrency_keys text[] = NULL
 ) RETURNS TABLE (
-    run_id uuid, outcome smallint, component text, version integer, started_at timestamptz, deadline_at timestamptz
+    run_id uuid, outcome smallint, component text, version integer, started_at timestamptz, deadline_at timestamptz, is_limited boolean
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    limited uuid[];
 BEGIN
     IF p_host IS NOT NULL THEN
         PERFORM fence(p_host, p_epoch);
     END IF;
-    RETURN QUERY
+    FOR run_id, outcome, component, version, started_at, deadline_at, is_limited IN
     WITH asked AS (
-        SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version
+        SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version, w.is_limited
         FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts,
-                    p_priorities)
-            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, priority)
+                    p_priorities, p_concurrency_keys)
+            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, priority, concurrency_key)
         LEFT JOIN workflows w USING (namespace, workflow)
     ), started AS (
         INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          deadline_at, priority)
+                          deadline_at, priority, concurrency_key, is_limited)
         SELECT a.shard, a.run_id, a.namespace, a.workflow, a.component, a.version, a.durability, a.seed, a.key, a.input,
-               clock_timestamp() + a.timeout * interval '1 microsecond', coalesce(a.priority, 3)
+               clock_timestamp() + a.timeout * interval '1 microsecond', coalesce(a.priority, 3), a.concurrency_key,
+               a.is_limited
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id, component, version, started_at, deadline_at, priority
+        RETURNING shard, namespace, run_id, component, version, started_at, deadline_at, priority, is_limited
     ), to_host AS (
         INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes)
-        SELECT s.shard, s.namespace, s.run_id, p_host, s.priority, 0 FROM started s WHERE p_host IS NOT NULL
+        SELECT s.shard, s.namespace, s.run_id, p_host, s.priority, 0 FROM started s WHERE p_host IS NOT NULL AND NOT s.is_limited
     ), to_anyone AS (
         INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE p_host IS NULL
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE p_host IS NULL AND NOT s.is_limited
     )
     SELECT a.run_id,
            CASE WHEN s.run_id IS NOT NULL THEN 0
@@ -43,17 +49,22 @@ BEGIN
                 WHEN a.component IS NULL THEN 3
                 ELSE 4 END::smallint,
            coalesce(s.component, r.component), coalesce(s.version, r.version), coalesce(s.started_at, r.started_at),
-           coalesce(s.deadline_at, r.deadline_at)
+           coalesce(s.deadline_at, r.deadline_at), coalesce(s.is_limited, false)
     FROM asked a
     LEFT JOIN started s ON s.run_id = a.run_id
-    LEFT JOIN runs r ON r.shard = a.shard AND r.run_id = a.run_id;
+    LEFT JOIN runs r ON r.shard = a.shard AND r.run_id = a.run_id
+    LOOP
+        limited := CASE WHEN is_limited THEN limited || run_id ELSE limited END;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM enter_gates(limited);
 END $$;
 
 -- The way above is for runs that are written before anybody is at them. A host may also go ahead with a run that it accepts,
 -- as long as nothing of it leaves the host, and write it when it is on its way or has even ended: one commit for all of it.
 -- It then says which version it took, and what the run came to (p_states, p_results, p_closed_ats: null if it goes on).
 
--- Those that cannot be accepted as they are: the workflow has another version by now or is paused, or the id belongs to a run
+-- Those that cannot be accepted as they are: the workflow has another version by now, is paused or limited, or the id belongs to a run
 -- already.
 -- One that is there with the same seed is the same, from a commit whose answer was lost.
 CREATE FUNCTION refused_runs(
@@ -65,7 +76,7 @@ CREATE FUNCTION refused_runs(
     LEFT JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id
     LEFT JOIN workflows w ON w.namespace = u.namespace AND w.workflow = u.workflow
     WHERE CASE WHEN r.run_id IS NOT NULL THEN r.seed <> u.seed
-               ELSE (w.component, w.version) IS DISTINCT FROM (u.component, u.version)
+               ELSE (w.component, w.version) IS DISTINCT FROM (u.component, u.version) OR w.is_limited
                     OR EXISTS (SELECT FROM pauses p WHERE p.namespace = u.namespace AND p.workflow IN ('', u.workflow))
                END;
 $$;

@@ -72,6 +72,10 @@ BEGIN
             JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id WHERE r.parent_run_id IS NOT NULL));
     END IF;
 
+    IF coalesce(s_runs, c_runs) IS NOT NULL AND EXISTS (SELECT FROM concurrency) THEN
+        PERFORM lock_gates_of(s_runs, s_workflows, c_runs);
+    END IF;
+
     IF e_runs IS NOT NULL THEN
         INSERT INTO events (shard, run_id, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at)
         SELECT shard_of(u.run_id), u.* FROM unnest(

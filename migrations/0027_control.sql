@@ -30,7 +30,8 @@ $$;
 CREATE FUNCTION run_state_name(r runs) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT (ARRAY ['ready', 'running', 'waiting', 'completed', 'failed', 'cancelled', 'quarantined', 'paused'])[1 + run_state(
         r, EXISTS (SELECT FROM owned o WHERE o.shard = r.shard AND o.run_id = r.run_id),
-        EXISTS (SELECT FROM parked p WHERE p.shard = r.shard AND p.run_id = r.run_id))];
+        EXISTS (SELECT FROM parked p WHERE p.shard = r.shard AND p.run_id = r.run_id)
+        OR EXISTS (SELECT FROM queued q WHERE q.shard = r.shard AND q.run_id = r.run_id))];
 $$;
 
 -- Pause a run. Returns the host that is at it, so that it can be told.
@@ -137,7 +138,8 @@ BEGIN
     RETURN released;
 END $$;
 
--- Go on with a run that was quarantined, after what was wrong has been mended: its history is as it was, and nothing is held against it.
+-- Go on with a run that was quarantined, after what was wrong has been mended: its history is as it was, and nothing is held against it. The
+-- slots that it had are somebody else's: it has to have others, if its workflow is limited.
 CREATE FUNCTION retry_run(p_namespace text, p_run_id uuid, p_who text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
@@ -146,7 +148,7 @@ BEGIN
     IF run.state <> 4 THEN
         PERFORM refuse_state(format('run %s', p_run_id), run_state_name(run));
     END IF;
-    UPDATE runs r SET state = 0, result = NULL WHERE r.shard = run.shard AND r.run_id = p_run_id;
-    INSERT INTO ready (shard, namespace, priority, run_id, strikes) VALUES (run.shard, run.namespace, run.priority, p_run_id, 0);
+    UPDATE runs r SET state = 0, result = NULL, is_limited = true WHERE r.shard = run.shard AND r.run_id = p_run_id;
+    PERFORM enter_gates(ARRAY [p_run_id]);
     PERFORM audit(p_namespace, p_who, 'run.retry', p_run_id::text, '{}');
 END $$;

@@ -113,7 +113,8 @@ RETURNS TABLE (kind integer, first bigint, second bigint, seq integer, line json
         'started_at', p_run.started_at, 'cancelled_at', p_run.cancelled_at, 'deadline_at', p_run.deadline_at,
         'parent_run_id', p_run.parent_run_id, 'parent_call', p_run.parent_call, 'generation', p_run.generation,
         'first_seq', p_run.first_seq, 'first_call', p_run.first_call, 'continued_at', p_run.continued_at,
-        'told', p_run.told, 'priority', p_run.priority, 'closed_at', p_run.closed_at,
+        'told', p_run.told, 'priority', p_run.priority,
+        'concurrency_key', p_run.concurrency_key, 'closed_at', p_run.closed_at,
         'events', coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id
                             ORDER BY e.seq DESC LIMIT 1), 0))
     UNION ALL

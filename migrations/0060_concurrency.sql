@@ -68,8 +68,9 @@ DECLARE
     passed bigint;
 BEGIN
     FOR gate IN SELECT g.* FROM gates_before(r) g WHERE g.level > p_level LOOP
-        UPDATE gates t SET taken = t.taken + 1
-        WHERE t.namespace = r.namespace AND t.workflow = gate.workflow AND t.key = gate.key AND t.taken < gate.most
+        -- It may have been made since they were locked.
+        INSERT INTO gates AS t (namespace, workflow, key, taken) VALUES (r.namespace, gate.workflow, gate.key, 1)
+        ON CONFLICT (namespace, workflow, key) DO UPDATE SET taken = t.taken + 1 WHERE t.taken < gate.most
         RETURNING t.gate_id INTO passed;
         IF passed IS NULL THEN
             INSERT INTO queued (shard, run_id, namespace, gate_id, level, priority)
@@ -81,6 +82,19 @@ BEGIN
     END LOOP;
     INSERT INTO ready (shard, namespace, priority, run_id, strikes) VALUES (r.shard, r.namespace, r.priority, r.run_id, 0);
     RETURN true;
+END $$;
+
+-- The gates of children that are about to be started, and of runs that are about to end: all at once, so that no two sessions wait for
+-- each other.
+CREATE FUNCTION lock_gates_of(p_parents uuid[], p_workflows text[], p_ending uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_gates(array_agg(q.namespace), array_agg(q.workflow), array_agg(q.key)) FROM (
+        SELECT r.namespace, u.workflow, NULL::text AS key
+        FROM unnest(p_parents, p_workflows) AS u (run_id, workflow) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id
+        UNION ALL
+        SELECT r.namespace, r.workflow, r.concurrency_key
+        FROM unnest(p_ending) AS u (run_id) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id AND r.is_limited
+    ) q;
 END $$;
 
 -- Runs that stand nowhere yet come to their gates.
@@ -108,22 +122,22 @@ DECLARE
     gate gates;
     most integer;
     run runs;
-    next queued;
+    head queued;
 BEGIN
     gone := 0;
     SELECT g.* INTO gate FROM gates g WHERE g.gate_id = p_gate_id;
     most := most_beyond(gate);
     WHILE gone < p_limit AND (most IS NULL OR gate.taken < most) LOOP
-        SELECT q.* INTO next FROM queued q WHERE q.gate_id = p_gate_id ORDER BY q.priority, q.id LIMIT 1;
+        SELECT q.* INTO head FROM queued q WHERE q.gate_id = p_gate_id ORDER BY q.priority, q.id LIMIT 1;
         EXIT WHEN NOT FOUND;
-        DELETE FROM queued q WHERE q.shard = next.shard AND q.run_id = next.run_id;
+        DELETE FROM queued q WHERE q.shard = head.shard AND q.run_id = head.run_id;
         IF most IS NOT NULL THEN
             UPDATE gates g SET taken = g.taken + 1 WHERE g.gate_id = p_gate_id RETURNING g.* INTO gate;
-            INSERT INTO slots (shard, run_id, gate_id, namespace) VALUES (next.shard, next.run_id, p_gate_id, next.namespace);
+            INSERT INTO slots (shard, run_id, gate_id, namespace) VALUES (head.shard, head.run_id, p_gate_id, head.namespace);
         END IF;
-        SELECT r.* INTO run FROM runs r WHERE r.shard = next.shard AND r.run_id = next.run_id;
-        IF pass_gates(run, next.level) THEN
-            became_ready := became_ready || next.run_id;
+        SELECT r.* INTO run FROM runs r WHERE r.shard = head.shard AND r.run_id = head.run_id;
+        IF pass_gates(run, head.level) THEN
+            became_ready := became_ready || head.run_id;
         END IF;
         gone := gone + 1;
     END LOOP;
@@ -136,7 +150,7 @@ END $$;
 -- Runs have ended: their slots are somebody else's. Returns the runs that are ready. The caller has locked the gates.
 CREATE FUNCTION give_back_slots(p_run_ids uuid[]) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
-    gate gates;
+    gate record;
 BEGIN
     FOR gate IN
         WITH gone AS (
@@ -145,13 +159,33 @@ BEGIN
         ), given AS (
             UPDATE gates g SET taken = g.taken - c.slots
             FROM (SELECT n.gate_id, count(*)::integer AS slots FROM gone n GROUP BY n.gate_id) c
-            WHERE g.gate_id = c.gate_id RETURNING g.*
+            WHERE g.gate_id = c.gate_id RETURNING g.gate_id, g.workflow, g.key, c.slots
         )
         -- Those that wait at the last gate have passed the others before: they are first.
         SELECT g.* FROM given g ORDER BY g.workflow, g.key
     LOOP
-        RETURN QUERY SELECT unnest(o.became_ready) FROM open_gate(gate.gate_id, 2147483647) o;
+        -- If there are many more, as a limit was raised: that is settled by somebody else.
+        RETURN QUERY SELECT unnest(o.became_ready) FROM open_gate(gate.gate_id, gate.slots + 100) o;
     END LOOP;
+END $$;
+
+-- A run that waits for its first slot and is asked to stop has nothing to stop: it ends here. Returns whether it did. One that a parent
+-- waits for, or that has begun before, is told when it goes on. The caller has locked the run.
+CREATE FUNCTION end_unbegun(r runs) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT r.is_limited OR r.parent_run_id IS NOT NULL
+       OR EXISTS (SELECT FROM events e WHERE e.shard = r.shard AND e.run_id = r.run_id) THEN
+        RETURN false;
+    END IF;
+    PERFORM lock_gates(ARRAY [r.namespace], ARRAY [r.workflow], ARRAY [r.concurrency_key]);
+    DELETE FROM queued q WHERE q.shard = r.shard AND q.run_id = r.run_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM close_runs(ARRAY [r.run_id], ARRAY [3::smallint], ARRAY [convert_to(json_build_object(
+        'code', 'cancelled', 'message', 'it was asked to stop before it had begun', 'retryable', false)::text, 'UTF8')],
+        ARRAY [clock_timestamp()]);
+    RETURN true;
 END $$;
 
 -- Whether runs of a workflow have to have a slot.
@@ -278,12 +312,4 @@ CREATE FUNCTION list_concurrency(p_namespace text) RETURNS TABLE (
            (SELECT count(*) FROM gates g JOIN queued q USING (gate_id)
             WHERE g.namespace = c.namespace AND g.workflow = c.workflow AND g.key <> '')
     FROM concurrency c WHERE c.namespace = p_namespace ORDER BY c.workflow;
-$$;
-
--- What a run that has no slot waits for, for people.
-CREATE FUNCTION waits_for_slot(p_shard smallint, p_run_id uuid) RETURNS bytea LANGUAGE sql STABLE AS $$
-    SELECT convert_to(json_build_array(json_build_object(
-        'kind', 'slot', 'name', CASE q.level WHEN 1 THEN 'concurrency_key' WHEN 2 THEN 'workflow' ELSE 'namespace' END,
-        'asked_at', q.at))::text, 'UTF8')
-    FROM queued q WHERE q.shard = p_shard AND q.run_id = p_run_id;
 $$;

@@ -120,6 +120,7 @@ impl Walk {
             idempotency_key: None,
             timeout: None,
             priority: Priority::default(),
+            concurrency_key: None,
             signal: None,
         };
         let started = store.start_run(&start, None).await.expect("asked");

@@ -51,6 +51,7 @@ mod schedules;
 mod send_signal;
 mod send_update;
 mod serve;
+mod set_concurrency;
 mod set_secret;
 mod slow_body;
 mod start_run;
@@ -105,6 +106,7 @@ pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
+pub use set_concurrency::{ConcurrencyLimits, ConcurrencyView, SetConcurrency, SetNamespaceConcurrency};
 pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
 pub use terminate_run::Terminate;
@@ -166,6 +168,9 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(pause_workflow::pause_namespace))
         .add(Scope::Operate, routes!(pause_workflow::resume_namespace))
         .add(Scope::Read, routes!(pause_workflow::list_pauses))
+        .add(Scope::Operate, routes!(set_concurrency::set_concurrency))
+        .add(Scope::Read, routes!(set_concurrency::list_concurrency))
+        .add_for_all(Scope::Admin, routes!(set_concurrency::set_namespace_concurrency))
         .add(Scope::Read, routes!(list_schedules::list_schedules))
         .add(Scope::Read, routes!(get_schedule::get_schedule))
         .add(Scope::Operate, routes!(put_schedule::put_schedule, delete_schedule::delete_schedule))

@@ -98,6 +98,9 @@ pub struct RunView {
     #[serde(default)]
     #[schema(value_type = u8)]
     pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub concurrency_key: Option<String>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -159,6 +162,7 @@ impl From<RunSummary> for RunView {
             parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
             generation: run.generation,
             priority: run.priority,
+            concurrency_key: run.concurrency_key,
             closed_at: run.closed_at,
             events: run.events,
             wake_at: run.wake_at,

@@ -9,6 +9,7 @@ mod bench;
 mod cancel;
 mod client;
 mod compile;
+mod concurrency;
 mod credentials;
 mod deploy;
 mod dev;
@@ -122,6 +123,8 @@ enum Command {
     Resume(pause::Resume),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
+    /// Limit how many runs of a workflow, or of the namespace, are under way at once
+    Concurrency(concurrency::Concurrency),
     /// Go on with a run that was quarantined
     Retry(retry::Retry),
     /// End a run at once, without asking it
@@ -205,6 +208,7 @@ impl Cli {
             Command::Pause(pause) => pause.run(&client()?).await,
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
+            Command::Concurrency(concurrency) => concurrency.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
             Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,

@@ -147,6 +147,9 @@ fn describe(run: &RunView) {
     if !run.priority.is_default() {
         line(format!("priority  {}", run.priority));
     }
+    if let Some(key) = &run.concurrency_key {
+        line(format!("key       {key} (concurrency)"));
+    }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
         line(format!("wakes     {}", time(wake_at)));

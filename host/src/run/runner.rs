@@ -153,13 +153,14 @@ impl Runner {
         // was started before, and the database will say so.
         let place = if is_going_on { self.try_enter(run) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
-        if let Started::New(_) = started {
+        if started.is_new() {
             self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
-            if place.is_none() {
+            // One that is limited is for any host, too; whether it waits for one already is not known here.
+            if place.is_none() && matches!(started, Started::New(_)) {
                 self.backlog.left(&run.namespace, run.priority);
             }
         }
-        let is_ours = place.is_some();
+        let is_ours = place.is_some() && !matches!(started, Started::Queued(_));
         if let (Some(place), Started::New(info)) = (place, &started) {
             let mut new =
                 [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
@@ -179,7 +180,7 @@ impl Runner {
     /// Be at a run before it is written: all that is known of it, it was said here. The database has the last word when it is
     /// written, and until then nothing of it leaves the host. `None`: it has to go the long way, and nothing has happened.
     async fn go_ahead(self: &Arc<Self>, run: &NewRun, is_awaited: bool) -> Option<RunInfo> {
-        if self.shutdown.is_cancelled() || run.signal.is_some() {
+        if self.shutdown.is_cancelled() || run.signal.is_some() || run.concurrency_key.is_some() {
             return None;
         }
         // An error is for the long way to tell.

@@ -319,6 +319,7 @@ impl Start {
             parent_run_id: None,
             generation: 0,
             priority: info.priority,
+            concurrency_key: None,
         }
     }
 }

@@ -60,6 +60,7 @@ pub(super) struct RunLine {
     told: Option<String>,
     #[serde(default)]
     priority: Priority,
+    concurrency_key: Option<String>,
     closed_at: DateTime<Utc>,
     events: i32,
 }
@@ -245,6 +246,7 @@ impl RunLine {
             parent_run_id: self.parent_run_id,
             generation: self.generation,
             priority: self.priority.code(),
+            concurrency_key: self.concurrency_key,
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct RunSummary {
     pub generation: u32,
     /// Before which others it is taken up, and after which.
     pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    pub concurrency_key: Option<String>,
 }
 
 /// A run in a list.
@@ -109,6 +111,7 @@ pub(super) struct SummaryRow {
     pub(super) parent_run_id: Option<Uuid>,
     pub(super) generation: i32,
     pub(super) priority: i16,
+    pub(super) concurrency_key: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -190,6 +193,7 @@ impl From<SummaryRow> for RunSummary {
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
             priority: Priority::stored(row.priority),
+            concurrency_key: row.concurrency_key,
         }
     }
 }

@@ -222,7 +222,7 @@ impl Store {
 
     /// Take dead rows out of the tables that change all the time.
     pub async fn vacuum(&self) -> Result<()> {
-        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, inbox, children, hosts")
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, queued, slots, gates, inbox, children, hosts")
             .execute(&self.pool)
             .await?;
         Ok(())
