@@ -42,6 +42,8 @@ CREATE TABLE runs (
     concurrency_key text,
     is_limited      boolean     NOT NULL DEFAULT false,
     closed_at       timestamptz,
+    failure_code    text,
+    tags            text[],
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 85);
 COMMENT ON COLUMN runs.durability IS '0 output: what follows from an event leaves the host after the event is committed; 1 strict: the guest sees an event after it is committed.';
@@ -58,5 +60,8 @@ COMMENT ON COLUMN runs.priority IS 'Which runs of the namespace are taken up fir
 COMMENT ON COLUMN runs.concurrency_key IS 'Of the runs of its workflow that have the same, so many may be under way at once: see 0060.';
 COMMENT ON COLUMN runs.is_limited IS 'Whether it may hold slots, or wait for one: see 0060.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
+COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
+COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';
 
-CREATE INDEX runs_newest_first ON runs (namespace, started_at DESC, run_id DESC);
+-- Read backwards, newest first.
+CREATE INDEX runs_by_time ON runs (namespace, started_at, run_id);

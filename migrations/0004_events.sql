@@ -26,19 +26,22 @@ COMMENT ON COLUMN events.outcome IS 'The result, or the failure if failed, as JS
 COMMENT ON COLUMN events.at IS 'The run''s own time from this event on.';
 
 CREATE TABLE attempts (
-    shard      smallint    NOT NULL,
-    run_id     uuid        NOT NULL,
-    call       integer     NOT NULL,
-    attempt    integer     NOT NULL CHECK (attempt > 0),
-    failure    bytea,
-    heartbeat  bytea,
-    started_at timestamptz NOT NULL,
-    ended_at   timestamptz,
-    next_at    timestamptz,
+    shard         smallint    NOT NULL,
+    run_id        uuid        NOT NULL,
+    call          integer     NOT NULL,
+    attempt       integer     NOT NULL CHECK (attempt > 0),
+    step          text,
+    attempt_limit integer,
+    failure       bytea,
+    heartbeat     bytea,
+    started_at    timestamptz NOT NULL,
+    ended_at      timestamptz,
+    next_at       timestamptz,
     PRIMARY KEY (shard, run_id, call, attempt),
     CONSTRAINT an_attempt_that_failed_says_when CHECK ((failure IS NULL) = (ended_at IS NULL))
 );
 COMMENT ON TABLE attempts IS 'Attempts of steps that failed, and those that have been running for long. What succeeds at once leaves an event only.';
+COMMENT ON COLUMN attempts.attempt_limit IS 'How many attempts the call may make in all.';
 COMMENT ON COLUMN attempts.heartbeat IS 'What the attempt reported last, as JSON: the next one can read it.';
 COMMENT ON COLUMN attempts.next_at IS 'When the next attempt is due; none after the last.';
 

@@ -2,12 +2,12 @@
 --
 -- What has to have a slot first is given to no host: it waits for one, or for the slot (0060).
 --
--- p_timeouts: from now to the deadline, in µs. outcome: 0 started, 1 was there already with the same input, 2 was there with another, 3 no such workflow, 4 another
+-- p_timeouts: from now to the deadline, in µs. p_tags: those of a run, joined by commas. outcome: 0 started, 1 was there already with the same input, 2 was there with another, 3 no such workflow, 4 another
 -- session has started it since this statement began: ask again.
 CREATE FUNCTION start_runs(
     p_host uuid, p_epoch bigint, p_namespaces text[], p_run_ids uuid[], p_workflows text[], p_durabilities smallint[],
-    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_priorities smallint[] = NULL,
-    p_concurrency_keys text[] = NULL
+    p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_tags text[] = NULL,
+    p_priorities smallint[] = NULL, p_concurrency_keys text[] = NULL
 ) RETURNS TABLE (
     run_id uuid, outcome smallint, component text, version integer, started_at timestamptz, deadline_at timestamptz, is_limited boolean
 )
@@ -22,16 +22,16 @@ BEGIN
     FOR run_id, outcome, component, version, started_at, deadline_at, is_limited IN
     WITH asked AS (
         SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version, w.is_limited
-        FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts,
+        FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts, p_tags,
                     p_priorities, p_concurrency_keys)
-            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, priority, concurrency_key)
+            AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, tags, priority, concurrency_key)
         LEFT JOIN workflows w USING (namespace, workflow)
     ), started AS (
         INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          deadline_at, priority, concurrency_key, is_limited)
+                          deadline_at, tags, priority, concurrency_key, is_limited)
         SELECT a.shard, a.run_id, a.namespace, a.workflow, a.component, a.version, a.durability, a.seed, a.key, a.input,
-               clock_timestamp() + a.timeout * interval '1 microsecond', coalesce(a.priority, 3), a.concurrency_key,
-               a.is_limited
+               clock_timestamp() + a.timeout * interval '1 microsecond', string_to_array(a.tags, ','),
+               coalesce(a.priority, 3), a.concurrency_key, a.is_limited
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING shard, namespace, run_id, component, version, started_at, deadline_at, priority, is_limited
@@ -57,12 +57,16 @@ BEGIN
         limited := CASE WHEN is_limited THEN limited || run_id ELSE limited END;
         RETURN NEXT;
     END LOOP;
+    IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+        PERFORM tag_runs(p_run_ids);
+    END IF;
     PERFORM enter_gates(limited);
 END $$;
 
 -- The way above is for runs that are written before anybody is at them. A host may also go ahead with a run that it accepts,
 -- as long as nothing of it leaves the host, and write it when it is on its way or has even ended: one commit for all of it.
--- It then says which version it took, and what the run came to (p_states, p_results, p_closed_ats: null if it goes on).
+-- It then says which version it took, and what the run came to (p_states, p_results,
+-- p_closed_ats, p_codes: null if it goes on).
 
 -- Those that cannot be accepted as they are: the workflow has another version by now, is paused or limited, or the id belongs to a run
 -- already.
@@ -85,20 +89,22 @@ $$;
 CREATE FUNCTION accept_runs(
     p_host uuid, p_runs uuid[], p_namespaces text[], p_workflows text[], p_components text[], p_versions integer[],
     p_durabilities smallint[], p_seeds bytea[], p_keys text[], p_inputs bytea[], p_started_ats timestamptz[],
-    p_deadline_ats timestamptz[], p_states smallint[], p_results bytea[], p_closed_ats timestamptz[], p_priorities smallint[] = NULL
+    p_deadline_ats timestamptz[], p_states smallint[], p_results bytea[], p_closed_ats timestamptz[], p_codes text[] = NULL,
+    p_tags text[] = NULL, p_priorities smallint[] = NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     added integer;
 BEGIN
     WITH accepted AS (
         INSERT INTO runs (run_id, shard, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          started_at, deadline_at, state, result, closed_at, priority)
+                          started_at, deadline_at, state, result, closed_at, failure_code, tags, priority)
         SELECT u.run_id, shard_of(u.run_id), u.namespace, u.workflow, u.component, u.version, u.durability, u.seed, u.key,
-               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at, coalesce(u.priority, 3)
+               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at, u.code, string_to_array(u.tags, ','),
+               coalesce(u.priority, 3)
         FROM unnest(p_runs, p_namespaces, p_workflows, p_components, p_versions, p_durabilities, p_seeds, p_keys, p_inputs,
-                    p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats, p_priorities)
+                    p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats, p_codes, p_tags, p_priorities)
             AS u (run_id, namespace, workflow, component, version, durability, seed, key, input, started_at, deadline_at,
-                  state, result, closed_at, priority)
+                  state, result, closed_at, code, tags, priority)
         -- Two that accept the same runs do it in the same order: one waits for the other, and not both for each other.
         ORDER BY u.run_id
         ON CONFLICT DO NOTHING
@@ -114,5 +120,8 @@ BEGIN
         IF FOUND THEN
             RAISE EXCEPTION 'somebody else has just started one of these runs' USING ERRCODE = 'WL009';
         END IF;
+    END IF;
+    IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+        PERFORM tag_runs(p_runs);
     END IF;
 END $$;

@@ -12,8 +12,9 @@ END $$;
 -- The end of runs, and what it means to others. The caller holds the locks of these runs and of their parents, and has taken
 -- them out of ready, owned, parked, paused and queued. Of those that hold slots, the gates are locked as well.
 --
--- Returns the parents that have been told: see put_letters; and the runs that have got the slots: no host is at them.
-CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[], p_ats timestamptz[])
+-- p_codes: those of failures and reports, whose documents may be sealed. Returns the parents that have been told: see put_letters; and the
+-- runs that have got the slots: no host is at them.
+CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[], p_ats timestamptz[], p_codes text[] = NULL)
 RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -24,9 +25,9 @@ DECLARE
     limited uuid[];
 BEGIN
     WITH gone AS (
-        UPDATE runs r SET state = a.state, result = a.result,
+        UPDATE runs r SET state = a.state, result = a.result, failure_code = a.code,
                           closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN a.at END
-        FROM unnest(p_run_ids, p_states, p_results, p_ats) AS a (run_id, state, result, at)
+        FROM unnest(p_run_ids, p_states, p_results, p_ats, p_codes) AS a (run_id, state, result, at, code)
         -- One that is quarantined can still be ended.
         WHERE r.shard = shard_of(a.run_id) AND r.run_id = a.run_id AND r.state IN (0, 4)
         RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result, r.is_limited
@@ -56,7 +57,9 @@ END $$;
 
 -- End a run from outside, whatever it is at and without asking it. Its failure is given. Returns the host that was at it, so
 -- that it can be told: from now on, nothing that it writes about the run counts.
-CREATE FUNCTION terminate_run(p_namespace text, p_run_id uuid, p_failure bytea, OUT owner uuid, OUT parent uuid)
+CREATE FUNCTION terminate_run(
+    p_namespace text, p_run_id uuid, p_failure bytea, p_code text = 'terminated', OUT owner uuid, OUT parent uuid
+)
 LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
@@ -81,5 +84,5 @@ BEGIN
     DELETE FROM parked p WHERE p.shard = run.shard AND p.run_id = p_run_id;
     DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id;
     DELETE FROM owned o WHERE o.shard = run.shard AND o.run_id = p_run_id RETURNING o.host_id INTO owner;
-    PERFORM close_runs(ARRAY [p_run_id], ARRAY [2::smallint], ARRAY [p_failure], ARRAY [clock_timestamp()]);
+    PERFORM close_runs(ARRAY [p_run_id], ARRAY [2::smallint], ARRAY [p_failure], ARRAY [clock_timestamp()], ARRAY [p_code]);
 END $$;

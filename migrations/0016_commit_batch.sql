@@ -10,14 +10,15 @@ CREATE FUNCTION commit_batch(
     r_runs uuid[] = NULL, r_namespaces text[] = NULL, r_workflows text[] = NULL, r_components text[] = NULL,
     r_versions integer[] = NULL, r_durabilities smallint[] = NULL, r_seeds bytea[] = NULL, r_keys text[] = NULL,
     r_inputs bytea[] = NULL, r_started_ats timestamptz[] = NULL, r_deadline_ats timestamptz[] = NULL,
-    r_states smallint[] = NULL, r_results bytea[] = NULL, r_closed_ats timestamptz[] = NULL,
-    r_priorities smallint[] = NULL,
+    r_states smallint[] = NULL, r_results bytea[] = NULL, r_closed_ats timestamptz[] = NULL, r_codes text[] = NULL,
+    r_tags text[] = NULL, r_priorities smallint[] = NULL,
     -- events
     e_runs uuid[] = NULL, e_seqs integer[] = NULL, e_kinds smallint[] = NULL, e_calls integer[] = NULL,
     e_names text[] = NULL, e_inputs bytea[] = NULL, e_attempts integer[] = NULL, e_failed boolean[] = NULL,
     e_outcomes bytea[] = NULL, e_asked_ats timestamptz[] = NULL, e_ats timestamptz[] = NULL, e_inbox bigint[] = NULL,
     -- attempts
-    a_runs uuid[] = NULL, a_calls integer[] = NULL, a_attempts integer[] = NULL, a_failures bytea[] = NULL,
+    a_runs uuid[] = NULL, a_calls integer[] = NULL, a_attempts integer[] = NULL, a_steps text[] = NULL,
+    a_limits integer[] = NULL, a_failures bytea[] = NULL,
     a_heartbeats bytea[] = NULL, a_started_ats timestamptz[] = NULL, a_ended_ats timestamptz[] = NULL,
     a_next_ats timestamptz[] = NULL,
     -- log lines
@@ -38,6 +39,7 @@ CREATE FUNCTION commit_batch(
     n_inputs bytea[] = NULL, n_ats timestamptz[] = NULL, n_told text[] = NULL,
     -- ends
     c_runs uuid[] = NULL, c_states smallint[] = NULL, c_results bytea[] = NULL, c_ats timestamptz[] = NULL,
+    c_codes text[] = NULL,
     -- parks
     w_runs uuid[] = NULL, w_wake_ats timestamptz[] = NULL, w_signals text[] = NULL, w_updates text[] = NULL,
     w_strikes smallint[] = NULL, w_open_calls bytea[] = NULL
@@ -50,6 +52,7 @@ DECLARE
     states smallint[];
     results bytea[];
     ats timestamptz[];
+    codes text[];
 BEGIN
     IF r_runs IS NOT NULL THEN
         RETURN QUERY SELECT f.run_id, 5::smallint
@@ -62,8 +65,8 @@ BEGIN
     -- Before any lock: it may wait for another who accepts the same run.
     IF r_runs IS NOT NULL THEN
         PERFORM accept_runs(p_host, r_runs, r_namespaces, r_workflows, r_components, r_versions, r_durabilities, r_seeds,
-                            r_keys, r_inputs, r_started_ats, r_deadline_ats, r_states, r_results, r_closed_ats,
-                            p_priorities => r_priorities);
+                            r_keys, r_inputs, r_started_ats, r_deadline_ats, r_states, r_results, r_closed_ats, r_codes, r_tags,
+                            r_priorities);
     END IF;
     -- All at once and in order, so that no two sessions wait for each other.
     IF coalesce(s_runs, x_runs, n_runs, c_runs, w_runs) IS NOT NULL THEN
@@ -109,10 +112,11 @@ BEGIN
 
     -- Sent again, these two could come after another host's newer ones: only for runs that are still ours.
     IF a_runs IS NOT NULL THEN
-        INSERT INTO attempts AS a (shard, run_id, call, attempt, failure, heartbeat, started_at, ended_at, next_at)
+        INSERT INTO attempts AS a (shard, run_id, call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at)
         SELECT o.shard, u.*
-        FROM unnest(a_runs, a_calls, a_attempts, a_failures, a_heartbeats, a_started_ats, a_ended_ats, a_next_ats)
-            AS u (run_id, call, attempt, failure, heartbeat, started_at, ended_at, next_at)
+        FROM unnest(a_runs, a_calls, a_attempts, a_steps, a_limits, a_failures, a_heartbeats, a_started_ats, a_ended_ats,
+                    a_next_ats)
+            AS u (run_id, call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
         ON CONFLICT (shard, run_id, call, attempt) DO UPDATE
             SET failure = excluded.failure, heartbeat = coalesce(excluded.heartbeat, a.heartbeat),
@@ -168,12 +172,13 @@ BEGIN
 
     IF c_runs IS NOT NULL THEN
         -- Those that are ours; of the others, those are as asked that were closed so before.
-        SELECT array_agg(a.run_id), array_agg(a.state), array_agg(a.result), array_agg(a.at) INTO ours, states, results, ats
-        FROM release_owned(p_host, c_runs) o JOIN unnest(c_runs, c_states, c_results, c_ats) AS a (run_id, state, result, at)
-            ON a.run_id = o.run_id;
+        SELECT array_agg(a.run_id), array_agg(a.state), array_agg(a.result), array_agg(a.at), array_agg(a.code)
+        INTO ours, states, results, ats, codes
+        FROM release_owned(p_host, c_runs) o
+        JOIN unnest(c_runs, c_states, c_results, c_ats, c_codes) AS a (run_id, state, result, at, code) ON a.run_id = o.run_id;
         IF ours IS NOT NULL THEN
             RETURN QUERY SELECT t.run_id, CASE WHEN t.is_owned THEN 3 ELSE 4 END::smallint
-            FROM close_runs(ours, states, results, ats) t;
+            FROM close_runs(ours, states, results, ats, codes) t;
         END IF;
         RETURN QUERY
         SELECT a.run_id, 1::smallint FROM unnest(c_runs, c_states, c_results) AS a (run_id, state, result)

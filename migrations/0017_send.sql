@@ -121,8 +121,7 @@ $$;
 CREATE FUNCTION signal_with_start(
     p_host uuid, p_epoch bigint, p_namespace text, p_run_id uuid, p_workflow text, p_durability smallint, p_seed bytea,
     p_key text, p_input bytea, p_timeout bigint, p_signal text, p_payload bytea, p_signal_id text, p_inbox_max integer,
-    p_inbox_bytes_max bigint = 9223372036854775807, p_priority smallint = NULL,
-    p_concurrency_key text = NULL,
+    p_inbox_bytes_max bigint = 9223372036854775807, p_tags text = NULL, p_priority smallint = NULL, p_concurrency_key text = NULL,
     OUT outcome smallint, OUT component text, OUT version integer, OUT started_at timestamptz, OUT deadline_at timestamptz,
     OUT is_limited boolean
 ) LANGUAGE plpgsql AS $$
@@ -132,8 +131,7 @@ DECLARE
 BEGIN
     SELECT s.* INTO started FROM start_runs(
         p_host, p_epoch, ARRAY [p_namespace], ARRAY [p_run_id], ARRAY [p_workflow], ARRAY [p_durability], ARRAY [p_seed],
-        ARRAY [p_key], ARRAY [p_input], ARRAY [p_timeout], p_priorities => ARRAY [p_priority],
-        p_concurrency_keys => ARRAY [p_concurrency_key]) s;
+        ARRAY [p_key], ARRAY [p_input], ARRAY [p_timeout], ARRAY [p_tags], ARRAY [p_priority], ARRAY [p_concurrency_key]) s;
     outcome := started.outcome;
     component := started.component;
     version := started.version;

@@ -19,7 +19,7 @@ CREATE TYPE run_summary AS (
     run_id uuid, namespace text, workflow text, component text, version integer, state smallint, durability smallint,
     idempotency_key text, input bytea, result bytea, started_at timestamptz, cancelled_at timestamptz,
     closed_at timestamptz, events integer, wake_at timestamptz, open_calls bytea, deadline_at timestamptz,
-    parent_run_id uuid, generation integer, priority smallint, concurrency_key text
+    parent_run_id uuid, generation integer, tags text[], priority smallint, concurrency_key text
 );
 
 CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summary LANGUAGE sql STABLE AS $$
@@ -28,33 +28,13 @@ CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summa
            r.result, r.started_at, r.cancelled_at, r.closed_at,
            coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = r.shard AND e.run_id = r.run_id
                      ORDER BY e.seq DESC LIMIT 1), 0),
-           p.wake_at, coalesce(p.open_calls, h.open_calls, CASE WHEN z.run_id IS NOT NULL THEN waits_for_slot(r.shard, r.run_id) END), r.deadline_at, r.parent_run_id, r.generation, r.priority, r.concurrency_key
+           p.wake_at,
+           coalesce(p.open_calls, h.open_calls, CASE WHEN z.run_id IS NOT NULL THEN waits_for_slot(r.shard, r.run_id) END),
+           r.deadline_at, r.parent_run_id, r.generation, r.tags, r.priority, r.concurrency_key
     FROM runs r
     LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
     LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
     LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
     LEFT JOIN queued z ON z.shard = r.shard AND z.run_id = r.run_id
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace;
-$$;
-
--- Newest first; the page after the run that started at p_before_at with the id p_before_id. A filter that is null is none.
-CREATE FUNCTION list_runs(
-    p_namespace text, p_workflow text, p_state smallint, p_before_at timestamptz, p_before_id uuid, p_limit integer
-) RETURNS TABLE (
-    run_id uuid, workflow text, component text, version integer, state smallint, started_at timestamptz,
-    closed_at timestamptz
-) LANGUAGE sql STABLE AS $$
-    SELECT q.* FROM (
-        SELECT r.run_id, r.workflow, r.component, r.version,
-               run_state(r, o.run_id IS NOT NULL, p.run_id IS NOT NULL OR z.run_id IS NOT NULL) AS state, r.started_at, r.closed_at
-        FROM runs r
-        LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
-        LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
-        LEFT JOIN queued z ON z.shard = r.shard AND z.run_id = r.run_id
-        WHERE r.namespace = p_namespace AND (p_workflow IS NULL OR r.workflow = p_workflow)
-          AND (p_before_at IS NULL OR (r.started_at, r.run_id) < (p_before_at, p_before_id))
-    ) q
-    WHERE p_state IS NULL OR q.state = p_state
-    ORDER BY q.started_at DESC, q.run_id DESC
-    LIMIT p_limit;
 $$;

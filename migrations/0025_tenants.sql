@@ -11,12 +11,6 @@ CREATE FUNCTION tenant_role() RETURNS text LANGUAGE sql STABLE AS $$
     FROM pg_database d, pg_namespace n WHERE d.datname = current_database() AND n.nspname = current_schema();
 $$;
 
--- Whether a run is one of the session's namespace: the policy of runs looks.
-CREATE FUNCTION sees_run(p_shard smallint, p_run_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN EXISTS (SELECT FROM runs r WHERE r.shard = p_shard AND r.run_id = p_run_id);
-END $$;
-
 -- Make the role if it is not there, keep it to the rows of its namespace, and give it what tenants need and no more: it adds to no
 -- history, and changes nothing of the audit log. Others see what the owner grants them, as ever. Hosts call it when they start: a
 -- copy of the database on another server has no roles. Returns the role.
@@ -45,10 +39,11 @@ BEGIN
             'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
             'queued', 'concurrency', 'gates', 'slots',
             'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
-            'archived_runs'
+            'archived_runs', 'run_tags'
         ]) AS t (name)
         UNION ALL
-        SELECT 'sees_run(shard, run_id)', t.name
+        -- Of a run of that namespace: the policy of runs looks. Written out, as a function would be called for each row.
+        SELECT format('EXISTS (SELECT FROM runs r WHERE r.shard = %1$I.shard AND r.run_id = %1$I.run_id)', t.name), t.name
         FROM unnest(ARRAY [
             'events', 'attempts', 'logs', 'published', 'inbox', 'signal_ids', 'children', 'updates'
         ]) AS t (name)
@@ -72,7 +67,7 @@ BEGIN
         'SELECT, INSERT, DELETE ON components, pins',
         'SELECT, INSERT ON signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, closed_at, is_limited) ON runs',
+        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, closed_at, is_limited) ON runs',
         'UPDATE (is_limited) ON workflows',
         'SELECT, INSERT, DELETE ON queued, slots',
         'SELECT, INSERT, DELETE, UPDATE (taken) ON gates',
@@ -81,7 +76,7 @@ BEGIN
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
         'SELECT, INSERT, DELETE ON pauses',
         'SELECT, DELETE, UPDATE (released) ON children',
-        'SELECT ON events, attempts, logs, published, archived_runs',
+        'SELECT ON events, attempts, logs, published, archived_runs, run_tags',
         'SELECT, INSERT, UPDATE (seq, hash) ON audit_heads',
         'SELECT, INSERT, UPDATE (revoked_at, expires_at) ON api_keys',
         'SELECT, INSERT, DELETE, UPDATE (targets, header, key_id, sealed, updated_at) ON secrets',

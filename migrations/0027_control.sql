@@ -148,7 +148,8 @@ BEGIN
     IF run.state <> 4 THEN
         PERFORM refuse_state(format('run %s', p_run_id), run_state_name(run));
     END IF;
-    UPDATE runs r SET state = 0, result = NULL, is_limited = true WHERE r.shard = run.shard AND r.run_id = p_run_id;
+    UPDATE runs r SET state = 0, result = NULL, failure_code = NULL, is_limited = true
+    WHERE r.shard = run.shard AND r.run_id = p_run_id;
     PERFORM enter_gates(ARRAY [p_run_id]);
     PERFORM audit(p_namespace, p_who, 'run.retry', p_run_id::text, '{}');
 END $$;

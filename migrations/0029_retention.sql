@@ -113,13 +113,13 @@ RETURNS TABLE (kind integer, first bigint, second bigint, seq integer, line json
         'started_at', p_run.started_at, 'cancelled_at', p_run.cancelled_at, 'deadline_at', p_run.deadline_at,
         'parent_run_id', p_run.parent_run_id, 'parent_call', p_run.parent_call, 'generation', p_run.generation,
         'first_seq', p_run.first_seq, 'first_call', p_run.first_call, 'continued_at', p_run.continued_at,
-        'told', p_run.told, 'priority', p_run.priority,
-        'concurrency_key', p_run.concurrency_key, 'closed_at', p_run.closed_at,
+        'told', p_run.told, 'closed_at', p_run.closed_at, 'failure_code', p_run.failure_code, 'tags', p_run.tags,
+        'priority', p_run.priority, 'concurrency_key', p_run.concurrency_key,
         'events', coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id
                             ORDER BY e.seq DESC LIMIT 1), 0))
     UNION ALL
     SELECT 1, a.call, a.attempt, NULL, json_build_object(
-        'line', 'attempt', 'call', a.call, 'attempt', a.attempt, 'failure', archived_text(a.failure),
+        'line', 'attempt', 'call', a.call, 'attempt', a.attempt, 'step', a.step, 'attempt_limit', a.attempt_limit, 'failure', archived_text(a.failure),
         'heartbeat', archived_text(a.heartbeat), 'started_at', a.started_at, 'ended_at', a.ended_at, 'next_at', a.next_at)
     FROM attempts a WHERE a.shard = p_run.shard AND a.run_id = p_run.run_id
     UNION ALL
@@ -182,7 +182,7 @@ BEGIN
         SELECT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)
     ), gone_runs AS (
         DELETE FROM runs r USING gone g WHERE r.shard = g.shard AND r.run_id = g.run_id
-        RETURNING octet_length(r.input) + coalesce(octet_length(r.result), 0) AS bytes
+        RETURNING r.run_id, r.started_at, r.tags, octet_length(r.input) + coalesce(octet_length(r.result), 0) AS bytes
     ), gone_events AS (
         DELETE FROM events e USING gone g WHERE e.shard = g.shard AND e.run_id = g.run_id
         RETURNING coalesce(octet_length(e.input), 0) + coalesce(octet_length(e.outcome), 0) AS bytes
@@ -203,6 +203,9 @@ BEGIN
         RETURNING octet_length(u.payload) + coalesce(octet_length(u.answer), 0) AS bytes
     ), gone_signal_ids AS (
         DELETE FROM signal_ids s USING gone g WHERE s.shard = g.shard AND s.run_id = g.run_id
+    ), gone_tags AS (
+        DELETE FROM run_tags t USING gone_runs g CROSS JOIN LATERAL unnest(g.tags) AS u (tag)
+        WHERE t.namespace = p_namespace AND t.tag = u.tag AND t.started_at = g.started_at AND t.run_id = g.run_id
     )
     SELECT sum(100 + q.bytes) INTO freed FROM (
         SELECT bytes FROM gone_runs UNION ALL SELECT bytes FROM gone_events UNION ALL SELECT bytes FROM gone_attempts

@@ -32,7 +32,8 @@ END $$;
 
 -- As list_runs, of what is archived.
 CREATE FUNCTION list_archived_runs(
-    p_namespace text, p_workflow text, p_state smallint, p_before_at timestamptz, p_before_id uuid, p_limit integer
+    p_namespace text, p_workflow text, p_component text, p_version integer, p_state smallint, p_before_at timestamptz,
+    p_before_id uuid, p_limit integer
 ) RETURNS TABLE (
     run_id uuid, workflow text, component text, version integer, state smallint, started_at timestamptz,
     closed_at timestamptz
@@ -40,6 +41,7 @@ CREATE FUNCTION list_archived_runs(
     SELECT a.run_id, a.workflow, a.component, a.version, (a.state + 2)::smallint, a.started_at, a.closed_at
     FROM archived_runs a
     WHERE a.namespace = p_namespace AND a.part = 0 AND (p_workflow IS NULL OR a.workflow = p_workflow)
+      AND (p_component IS NULL OR a.component = p_component) AND (p_version IS NULL OR a.version = p_version)
       AND (p_state IS NULL OR (a.state + 2)::smallint = p_state)
       AND (p_before_at IS NULL OR (a.started_at, a.run_id) < (p_before_at, p_before_id))
     ORDER BY a.started_at DESC, a.run_id DESC

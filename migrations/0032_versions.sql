@@ -30,7 +30,6 @@ BEGIN
         WHERE r.component = p_component AND r.version = p_version LIMIT p_limit
     ) found);
 END $$;
-CREATE INDEX runs_quarantined ON runs (namespace, started_at DESC, run_id DESC) WHERE state = 4;
 
 -- The versions of a component, the newest first. live: of runs, counted up to p_limit.
 CREATE FUNCTION list_versions(p_namespace text, p_component text, p_limit integer) RETURNS TABLE (

@@ -184,7 +184,7 @@ BEGIN
     END IF;
     PERFORM close_runs(ARRAY [r.run_id], ARRAY [3::smallint], ARRAY [convert_to(json_build_object(
         'code', 'cancelled', 'message', 'it was asked to stop before it had begun', 'retryable', false)::text, 'UTF8')],
-        ARRAY [clock_timestamp()]);
+        ARRAY [clock_timestamp()], ARRAY ['cancelled']);
     RETURN true;
 END $$;
 

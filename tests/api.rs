@@ -3,6 +3,8 @@
 mod audit;
 mod auth;
 mod keys;
+mod overview;
+mod search;
 
 use std::time::Duration;
 
@@ -44,13 +46,18 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
     POST   /v1/namespaces/{namespace}/keys  201 401 403 404 409
     DELETE /v1/namespaces/{namespace}/keys/{key_id}  200 401 403 404
     POST   /v1/namespaces/{namespace}/keys/{key_id}/rotate  201 401 403 404
+    GET    /v1/namespaces/{namespace}/metrics  200 401 403 404
     POST   /v1/namespaces/{namespace}/pause  200 401 403 404 409
     GET    /v1/namespaces/{namespace}/pauses  200 401 403 404
+    GET    /v1/namespaces/{namespace}/queues  200 401 403 404
     POST   /v1/namespaces/{namespace}/recount  200 401 403 404
     POST   /v1/namespaces/{namespace}/resume  200 401 403 404 409
     GET    /v1/namespaces/{namespace}/retention  200 401 403 404
     GET    /v1/namespaces/{namespace}/runs  200 401 403 404
     POST   /v1/namespaces/{namespace}/runs  200 201 401 403 404 409 507
+    POST   /v1/namespaces/{namespace}/runs/context  200 401 403 404
+    GET    /v1/namespaces/{namespace}/runs/count  200 401 403 404
+    POST   /v1/namespaces/{namespace}/runs/steps  200 401 403 404
     GET    /v1/namespaces/{namespace}/runs/{run_id}  200 401 403 404
     POST   /v1/namespaces/{namespace}/runs/{run_id}/cancel  200 401 403 404 409
     GET    /v1/namespaces/{namespace}/runs/{run_id}/follow  200 401 403 404

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use windlass_host::bench::sample::run_of;
 use windlass_host::history::{Delivery, Replay};
-use windlass_host::model::{Ask, Event, HostId, Name, Origin, Outcome, Payload, StepOptions, Timestamp};
+use windlass_host::model::{Ask, Event, HostId, Name, Origin, Outcome, Payload, StepOptions, Tags, Timestamp};
 use windlass_host::store::{Close, CloseState, LeaseTimes, Record, Start, Watchers, Writers};
 
 fn ask(number: u32) -> Ask {
@@ -91,11 +91,16 @@ fn writer(criterion: &mut Criterion) {
             runtime.block_on(async {
                 let mut commits = JoinSet::new();
                 for _ in 0..RUNS {
-                    let start = Start { info: run_of("steps"), input: Payload::null(), idempotency_key: None };
+                    let start = Start {
+                        info: run_of("steps"),
+                        input: Payload::null(),
+                        idempotency_key: None,
+                        tags: Tags::default(),
+                    };
                     let (writer, _) = writers.for_new_run(start, Arc::default(), CancellationToken::new());
                     let mut records: Vec<_> = events.iter().cloned().map(Record::Event).collect();
                     let (state, result, at) = (CloseState::Completed, Payload::null(), Timestamp::from_micros(3));
-                    records.push(Record::Close(Close { state, result, at }));
+                    records.push(Record::Close(Close { state, result, code: None, at }));
                     commits.spawn(async move { writer.commit(records).await });
                 }
                 while let Some(commit) = commits.join_next().await {

@@ -5,6 +5,7 @@ mod interleavings;
 mod pages;
 mod retention;
 mod seals;
+mod search;
 mod second_wall;
 mod sql;
 mod strikes;

@@ -93,13 +93,12 @@ async fn all_that_is_known_of_a_run_is_in_the_archive_and_nothing_of_it_is_left_
     assert!(store.logs(&other, run_id, 0, Level::Debug, 10).await.expect("read").is_empty());
     assert!(store.archived_state(&other, run_id).await.expect("read").is_none());
     assert_eq!(store.archived_state(&name, run_id).await.expect("read"), Some(RunState::Completed));
-    let archived = RunFilter { archived: true, ..RunFilter::default() };
-    assert!(store.list_runs(&other, &archived, 100).await.expect("read").is_empty());
-    assert!(store.list_runs(&name, &RunFilter::default(), 100).await.expect("read").is_empty());
-    let listed = store.list_runs(&name, &archived, 15).await.expect("read");
+    let all = RunFilter::default();
+    assert!(store.list_archived_runs(&other, &all, None, 100).await.expect("read").is_empty());
+    assert!(store.list_runs(&name, &all, None, 100).await.expect("read").runs.is_empty());
+    let listed = store.list_archived_runs(&name, &all, None, 15).await.expect("read");
     let last = listed.last().expect("a page");
-    let next = RunFilter { after: Some((last.started_at, last.run_id)), ..archived };
-    let rest = store.list_runs(&name, &next, 15).await.expect("read");
+    let rest = store.list_archived_runs(&name, &all, Some((last.started_at, last.run_id)), 15).await.expect("read");
     let all: Vec<_> = listed.iter().chain(&rest).collect();
     assert!(all.len() == 20 && all.windows(2).all(|two| two[0].started_at > two[1].started_at), "{all:?}");
 }
@@ -283,7 +282,7 @@ async fn an_installation_that_is_dropped_leaves_nothing() {
     store.put_retention(&namespace("default"), &put, &Who::Dev).await.expect("put");
     assert_eq!(pass(&store, "default", 10).await, 10);
     let name = namespace("default");
-    assert_eq!(store.list_runs(&name, &RunFilter::default(), 10).await.expect("as a tenant").len(), 0);
+    assert_eq!(store.list_runs(&name, &RunFilter::default(), None, 10).await.expect("as a tenant").runs.len(), 0);
     let role = database.text("SELECT tenant_role()").await.expect("a role");
     let lease = format!("SELECT take_lease('{}', 'test', '1h')", Uuid::now_v7());
     sql(&database, &lease).await;

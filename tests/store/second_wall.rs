@@ -16,7 +16,8 @@ use crate::harness::guests::repository;
 const OF_HOSTS: [&str; 3] = ["_sqlx_migrations", "hosts", "storage"];
 
 /// Rows of the tenant `default` in the tables that a run with everything leaves empty.
-const THE_REST: [&str; 11] = [
+const THE_REST: [&str; 12] = [
+    "INSERT INTO run_tags (namespace, tag, started_at, run_id, shard) VALUES ('default', 'a=b', now(), RUN, 0)",
     "INSERT INTO components (namespace, digest, bytes) VALUES ('default', sha256('x'), 'x')",
     "INSERT INTO ready (shard, run_id, namespace, strikes) VALUES (0, RUN, 'default', 0)",
     "INSERT INTO parked (shard, run_id, namespace, signals, updates, strikes, open_calls) \
@@ -175,7 +176,8 @@ async fn a_host_needs_no_more_of_the_database_than_a_schema_and_a_role_and_says_
     let store = Store::connect(&url, &database.schema).await.expect("now it can");
     let (namespace, nobody) = (Namespace::new("default").expect("a namespace"), RunId::new());
     assert!(store.get_run(&namespace, nobody).await.expect("asked").is_none());
-    assert!(store.list_runs(&namespace, &RunFilter::default(), 10).await.expect("asked").is_empty());
+    let found = store.list_runs(&namespace, &RunFilter::default(), None, 10).await.expect("asked");
+    assert!(found.runs.is_empty());
     store.close().await;
     let role: String = sqlx::query_scalar("SELECT tenant_role()").fetch_one(&mut admin).await.expect("a role");
     for statement in [format!("DROP SCHEMA {} CASCADE", database.schema), format!("DROP ROLE {role}, {account}")] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use windlass_host::model::{
     ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Priority,
-    Reach, RunId, Schedule, ScheduleSpec, Scope, SecretBinding, Timestamp, Who, run_of_tick,
+    Reach, RunId, Schedule, ScheduleSpec, Scope, SecretBinding, Tags, Timestamp, Who, run_of_tick,
 };
 use windlass_host::store::{
     Deployment, Error, InboxMax, NewKey, NewRun, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started, Store,
@@ -86,7 +86,18 @@ impl Walk {
         self.saw_nothing("logs", store.logs(&other, run, 0, Level::Debug, 10).await.expect("read").is_empty());
         self.saw_nothing("published", store.published(&other, run).await.expect("read").is_empty());
         let all = RunFilter::default();
-        self.saw_nothing("list_runs", store.list_runs(&other, &all, 10).await.expect("read").is_empty());
+        let found = store.list_runs(&other, &all, None, 10).await.expect("read");
+        self.saw_nothing("list_runs", found.runs.is_empty() && found.stopped_at.is_none());
+        let archived = store.list_archived_runs(&other, &all, None, 10).await.expect("read");
+        self.saw_nothing("list_archived_runs", archived.is_empty());
+        let count = store.count_runs(&other, &all, 10).await.expect("read");
+        self.saw_nothing("count_runs", count.runs == 0 && count.is_exact);
+        self.saw_nothing("step_readiness", store.step_readiness(&other, &[run]).await.expect("read").is_empty());
+        self.saw_nothing("run_context", store.run_context(&other, &[run]).await.expect("read").is_empty());
+        let queues = store.queue_depths(&other).await.expect("read");
+        self.saw_nothing("queue_depths", queues.len() == 6 && queues.iter().all(|queue| queue.depth == 0));
+        let metrics = store.system_metrics(&other).await.expect("read");
+        self.saw_nothing("system_metrics", metrics.len() > 5 && metrics.iter().all(|(_, value)| *value == 0.0));
     }
 
     async fn writes(&mut self) {
@@ -119,6 +130,7 @@ impl Walk {
             durability: Durability::Output,
             idempotency_key: None,
             timeout: None,
+            tags: Tags::default(),
             priority: Priority::default(),
             concurrency_key: None,
             signal: None,

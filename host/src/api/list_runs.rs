@@ -7,34 +7,29 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::extract::{Path, Query};
+use super::run_filter::{archived, filter_parameters};
 use super::view::RunListingView;
 use super::{Code, Problem};
-use crate::model::{Name, Namespace, RunId, RunState, Timestamp};
-use crate::store::RunFilter;
+use crate::model::{Namespace, RunId, Timestamp};
+use crate::store::RunsFound;
 use crate::worker::Host;
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Parameters {
-    /// Of this workflow only.
-    #[param(value_type = Option<String>)]
-    workflow: Option<Name>,
-    /// In this state only.
-    state: Option<RunState>,
-    /// Those that are archived, instead of those that are not.
-    #[serde(default)]
-    #[param(default = false)]
-    archived: bool,
-    /// How many at most, up to 200.
-    #[serde(default = "limit_default")]
-    #[param(default = 50)]
-    limit: u32,
-    /// `next` of the page before.
-    cursor: Option<String>,
+filter_parameters! {
+    pub(super) struct Parameters {
+        /// Those that are archived, instead of those that are not. They are found by workflow, component, version and state only.
+        #[serde(default)]
+        #[param(default = false)]
+        archived: bool,
+        /// How many at most, up to 200.
+        #[serde(default = "limit_default")]
+        #[param(default = 50)]
+        limit: u32,
+        /// `next` of the page before.
+        cursor: Option<String>,
+    }
 }
 
 const LIMIT_MAX: u32 = 200;
@@ -46,14 +41,15 @@ fn limit_default() -> u32 {
 /// A page of runs.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunPage {
-    /// Newest first.
+    /// Newest first. A search that finds little may end a page early, or with nothing on it: there is more as long as there is
+    /// a cursor.
     pub runs: Vec<RunListingView>,
     /// The cursor of the next page; none after the last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
 }
 
-/// The runs of a namespace, newest first.
+/// The runs of a namespace that have all that is asked for, newest first.
 #[utoipa::path(
     get,
     path = "/v1/namespaces/{namespace}/runs",
@@ -69,15 +65,19 @@ pub(super) async fn list_runs(
     let after = parameters.cursor.as_deref().map(str::parse::<RunCursor>).transpose();
     let after = after.map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
     let after = after.map(|cursor| (cursor.started_at, cursor.run_id));
-    let filter =
-        RunFilter { workflow: parameters.workflow, state: parameters.state, after, archived: parameters.archived };
     let limit = parameters.limit.clamp(1, LIMIT_MAX);
     // One more than asked tells whether there is another page.
-    let mut runs = host.store.list_runs(&namespace, &filter, limit + 1).await?;
+    let filter = parameters.filter()?;
+    let RunsFound { mut runs, stopped_at } = if parameters.archived {
+        let runs = host.store.list_archived_runs(&namespace, &archived(filter)?, after, limit + 1).await?;
+        RunsFound { runs, stopped_at: None }
+    } else {
+        host.store.list_runs(&namespace, &filter, after, limit + 1).await?
+    };
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
-    let last = runs.last().filter(|_| more);
-    let next = last.map(|run| RunCursor { started_at: run.started_at, run_id: run.run_id }.to_string());
+    let last = runs.last().filter(|_| more).map(|run| (run.started_at, run.run_id));
+    let next = last.or(stopped_at).map(|(started_at, run_id)| RunCursor { started_at, run_id }.to_string());
     Ok(Json(RunPage { runs: runs.into_iter().map(Into::into).collect(), next }))
 }
 

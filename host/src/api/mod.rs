@@ -8,6 +8,7 @@ mod backfill_schedule;
 mod cancel_run;
 mod change_grants;
 mod change_version;
+mod count_runs;
 mod create_key;
 mod delete_schedule;
 mod delete_secret;
@@ -41,12 +42,15 @@ mod pause_schedule;
 mod pause_workflow;
 mod put_namespace;
 mod put_schedule;
+mod queue_depths;
 mod rate_limit;
 mod recorded;
 mod recount_namespace;
 mod resume_schedule;
 mod revoke_key;
 mod rotate_key;
+mod run_context;
+mod run_filter;
 mod schedules;
 mod send_signal;
 mod send_update;
@@ -55,6 +59,8 @@ mod set_concurrency;
 mod set_secret;
 mod slow_body;
 mod start_run;
+mod step_readiness;
+mod system_metrics;
 mod terminate_run;
 mod tls;
 mod trigger_schedule;
@@ -78,6 +84,7 @@ use auth::{Inside, Routes};
 
 pub use backfill_schedule::{Backfill, Backfilled};
 pub use change_version::UseVersion;
+pub use count_runs::RunCountView;
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};
 pub use error::{Code, Problem};
@@ -99,9 +106,11 @@ pub use migrate_run::{MigrateRun, Migrated};
 pub use pause_workflow::{PauseView, Paused, Pauses, Resumed};
 pub use put_namespace::{LimitValue, PutNamespace};
 pub use put_schedule::PutSchedule;
+pub use queue_depths::{QueueView, Queues};
 pub use rate_limit::{RateLimiter, RetryAfter, Who};
 pub use recorded::{RecordedRun, Unreadable};
 pub use rotate_key::RotateKey;
+pub use run_context::{ContextView, Contexts, StepCountsView};
 pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
@@ -109,6 +118,8 @@ pub use serve::{Entrance, Peer};
 pub use set_concurrency::{ConcurrencyLimits, ConcurrencyView, SetConcurrency, SetNamespaceConcurrency};
 pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
+pub use step_readiness::{RunIds, StepView, Steps};
+pub use system_metrics::SystemMetrics;
 pub use terminate_run::Terminate;
 pub use tls::{Certificate, CertificateError};
 pub use trigger_schedule::Triggered;
@@ -150,6 +161,11 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(set_secret::set_secret, delete_secret::delete_secret))
         .add(Scope::Start, routes!(start_run::start_run))
         .add(Scope::Read, routes!(list_runs::list_runs))
+        .add(Scope::Read, routes!(count_runs::count_runs))
+        .add(Scope::Read, routes!(run_context::run_context))
+        .add(Scope::Read, routes!(step_readiness::step_readiness))
+        .add(Scope::Read, routes!(queue_depths::queue_depths))
+        .add(Scope::Read, routes!(system_metrics::system_metrics))
         .add(Scope::Read, routes!(get_run::get_run))
         .add(Scope::Read, routes!(get_history::get_history))
         .add(Scope::Read, routes!(get_logs::get_logs))

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
-use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, duration_from_us, duration_us};
+use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, Tags, duration_from_us, duration_us};
 use crate::store::{InboxMax, NewRun, NewSignal, Started};
 use crate::worker::Host;
 
@@ -34,6 +34,10 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub timeout: Option<Duration>,
+    /// What it is found by: up to 16 texts by key. They are set once: of a run that is there already, by its key, they stay.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = HashMap<String, String>)]
+    pub tags: Tags,
     /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last. Its children have the same.
     #[serde(default, skip_serializing_if = "Priority::is_default")]
     #[schema(value_type = u8, minimum = 1, maximum = 5, default = 3)]
@@ -102,7 +106,7 @@ pub(super) async fn start_run(
     Json(request): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let StartRun { workflow, input, durability, timeout, priority, concurrency_key, signal } = request;
+    let StartRun { workflow, input, durability, timeout, tags, priority, concurrency_key, signal } = request;
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
     }
@@ -124,6 +128,7 @@ pub(super) async fn start_run(
         durability,
         idempotency_key,
         timeout,
+        tags,
         priority,
         concurrency_key,
         signal,

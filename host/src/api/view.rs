@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::model::{
     Ask, Durability, Event, EventKind, Failure, GuestLimits, Level, Outcome, Payload, Priority, Retention, RunState,
-    Timestamp,
+    Tags, Timestamp,
 };
 use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
 
@@ -115,6 +115,10 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Value>>)]
     pub open_calls: Option<Payload>,
+    /// What it is found by.
+    #[serde(skip_serializing_if = "Tags::is_empty", default)]
+    #[schema(value_type = HashMap<String, String>)]
+    pub tags: Tags,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -167,6 +171,7 @@ impl From<RunSummary> for RunView {
             events: run.events,
             wake_at: run.wake_at,
             open_calls: run.open_calls,
+            tags: run.tags,
         }
     }
 }
@@ -192,12 +197,32 @@ pub struct RunListingView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub closed_at: Option<Timestamp>,
+    /// The run that started it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_run_id: Option<String>,
+    /// The code of its failure, or of why it is quarantined.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure_code: Option<String>,
+    /// What it is found by.
+    #[serde(skip_serializing_if = "Tags::is_empty", default)]
+    #[schema(value_type = HashMap<String, String>)]
+    pub tags: Tags,
 }
 
 impl From<RunListing> for RunListingView {
     fn from(run: RunListing) -> Self {
-        let RunListing { run_id, workflow, component, version, state, started_at, closed_at } = run;
-        Self { run_id: run_id.to_string(), workflow, component, version, state, started_at, closed_at }
+        Self {
+            run_id: run.run_id.to_string(),
+            workflow: run.workflow,
+            component: run.component,
+            version: run.version,
+            state: run.state,
+            started_at: run.started_at,
+            closed_at: run.closed_at,
+            parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
+            failure_code: run.failure_code,
+            tags: run.tags,
+        }
     }
 }
 
@@ -282,6 +307,12 @@ pub struct AttemptView {
     pub call: u32,
     /// Its number.
     pub attempt: u32,
+    /// Of which step.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub step: Option<String>,
+    /// How many the call may make in all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt_limit: Option<u32>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
@@ -305,8 +336,10 @@ pub struct AttemptView {
 
 impl From<store::Attempt> for AttemptView {
     fn from(attempt: store::Attempt) -> Self {
-        let store::Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at } = attempt;
-        Self { call, attempt, started_at, ended_at, next_at, failure, heartbeat }
+        let store::Attempt { call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at } =
+            attempt;
+        let step = step.map(|step| step.to_string());
+        Self { call, attempt, step, attempt_limit, started_at, ended_at, next_at, failure, heartbeat }
     }
 }
 

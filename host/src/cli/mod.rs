@@ -10,6 +10,8 @@ mod cancel;
 mod client;
 mod compile;
 mod concurrency;
+mod context;
+mod count;
 mod credentials;
 mod deploy;
 mod dev;
@@ -25,18 +27,22 @@ mod list;
 mod live_runs;
 mod logs;
 mod master_key;
+mod metrics;
 mod migrate;
 mod namespace;
 mod output;
 mod pause;
+mod queues;
 mod replay;
 mod retry;
 mod rewrap;
+mod run_flags;
 mod schedule;
 mod secret;
 mod serve;
 mod signal;
 mod start;
+mod steps;
 mod terminate;
 mod trust;
 mod update;
@@ -101,6 +107,16 @@ enum Command {
     Get(get::Get),
     /// List runs, newest first
     List(list::List),
+    /// Count runs
+    Count(count::Count),
+    /// Show where runs stand, and what to do about them
+    Context(context::Context),
+    /// Show where the steps of runs stand
+    Steps(steps::Steps),
+    /// Show how many runs wait for a host, are at one, and wait for something else
+    Queues(queues::Queues),
+    /// Show how the namespace is doing, in figures
+    Metrics(metrics::Metrics),
     /// Show what has happened to a run
     History(history::History),
     /// Show what a run has logged
@@ -196,6 +212,11 @@ impl Cli {
             Command::Start(start) => start.run(&client()?).await,
             Command::Get(get) => get.run(&client()?).await,
             Command::List(list) => list.run(&client()?).await,
+            Command::Count(count) => count.run(&client()?).await,
+            Command::Context(context) => context.run(&client()?).await,
+            Command::Steps(steps) => steps.run(&client()?).await,
+            Command::Queues(queues) => queues.run(&client()?).await,
+            Command::Metrics(metrics) => metrics.run(&client()?).await,
             Command::History(history) => history.run(&client()?).await,
             Command::Logs(logs) => logs.run(&client()?).await,
             Command::Replay(replay) => replay.run(client, json).await,

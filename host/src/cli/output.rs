@@ -150,6 +150,9 @@ fn describe(run: &RunView) {
     if let Some(key) = &run.concurrency_key {
         line(format!("key       {key} (concurrency)"));
     }
+    if !run.tags.is_empty() {
+        line(format!("tags      {}", run.tags.written().collect::<Vec<_>>().join(", ")));
+    }
     line(format!("events    {}", run.events));
     if let Some(wake_at) = run.wake_at {
         line(format!("wakes     {}", time(wake_at)));

@@ -11,7 +11,7 @@ use super::output::Spinner;
 use super::{Done, output};
 use crate::api::view::RunView;
 use crate::api::{StartRun, StartSignal};
-use crate::model::{self, Name, Payload, Priority};
+use crate::model::{self, Name, Payload, Priority, Tag, Tags};
 
 #[derive(Args, Debug)]
 pub(super) struct Start {
@@ -29,6 +29,9 @@ pub(super) struct Start {
     /// How long from now it may take, as 90s, 2h or 7d: then it is asked to stop
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
+    /// What the run is found by; several times: several tags
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<Tag>,
     /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last
     #[arg(long, default_value_t)]
     priority: Priority,
@@ -61,12 +64,13 @@ impl Start {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
         let input = payload(&self.input).await.context("--input")?;
         let durability = self.durability.into();
+        let tags = Tags::collect(self.tags).context("--tag")?;
         let signal_payload = payload(&self.signal_payload).await.context("--signal-payload")?;
         let (payload, id) = (signal_payload, self.signal_id);
         let signal = self.signal.map(|name| StartSignal { name, payload, id });
         let (timeout, priority, concurrency_key) = (self.timeout, self.priority, self.concurrency_key);
         let workflow = self.workflow;
-        let body = StartRun { workflow, input, durability, timeout, priority, concurrency_key, signal };
+        let body = StartRun { workflow, input, durability, timeout, tags, priority, concurrency_key, signal };
         let mut request = client.request(Method::POST, "/runs").json(&body);
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);

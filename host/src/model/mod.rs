@@ -23,6 +23,7 @@ mod run;
 mod schedule;
 mod seal;
 mod secret;
+mod tags;
 mod target;
 mod time;
 
@@ -49,5 +50,6 @@ pub use run::{CancelReason, Durability, Origin, RunInfo, RunState, Seed};
 pub use schedule::{Overlap, Schedule, ScheduleError, ScheduleSpec, SpecText, due_at, run_of_tick};
 pub use seal::{DataKey, KeyError, MasterKey, MasterKeys, SealError};
 pub use secret::{Secret, SecretBinding, SecretBindingError, SecretValue, SecretValueError};
+pub use tags::{Tag, TagError, Tags};
 pub use target::{Scheme, Target, TargetError, TargetHost};
 pub use time::{Timestamp, duration_from_us, duration_us};

@@ -19,17 +19,17 @@ const LAPS_MAX: u32 = 100;
 impl Activation {
     /// Close the run. Its end is committed with, or after, everything that led to it; only then does anyone see it.
     pub(super) async fn finish(&mut self, ending: Ending) -> Result<(), Interruption> {
-        let (state, result) = match ending {
-            Ending::Completed(result) => (CloseState::Completed, result),
+        let (state, result, code) = match ending {
+            Ending::Completed(result) => (CloseState::Completed, result, None),
             Ending::Failed(failure) => {
                 let asked = self.guest().run().replay.cancel_requested();
                 let obeyed = failure.code == code::CANCELLED && asked.is_some_and(|why| why != CancelReason::Deadline);
                 let state = if obeyed { CloseState::Cancelled } else { CloseState::Failed };
-                (state, Payload::of(&failure))
+                (state, Payload::of(&failure), Some(failure.code))
             }
         };
         let at = self.runner.clock.now().max(self.guest().run().replay.now());
-        self.writer.commit(vec![Record::Close(Close { state, result, at })]).await?;
+        self.writer.commit(vec![Record::Close(Close { state, result, code, at })]).await?;
         Ok(())
     }
 

@@ -24,6 +24,8 @@ struct OpenCall<'a> {
     due_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_limit: Option<u32>,
 }
 
 /// How long a run waits for room before it looks again.
@@ -57,6 +59,7 @@ impl Activation {
             asked_at: call.asked_at,
             due_at: call.due().or(self.agenda.at(Due::Retry(call.id))),
             next_attempt: self.steps.get(&call.id).map(|step| step.attempt),
+            attempt_limit: self.steps.get(&call.id).map(|step| step.retry.max_attempts),
         });
         Payload::of(&shown.collect::<Vec<_>>())
     }

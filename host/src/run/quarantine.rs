@@ -81,7 +81,7 @@ impl Activation {
         let run_id = self.info.run_id;
         tracing::warn!(run.id = %run_id, code = %report.code, "the run is quarantined");
         let (state, result, at) = (CloseState::Quarantined, Payload::of(&report), self.runner.clock.now());
-        let close = Record::Close(Close { state, result, at });
+        let close = Record::Close(Close { state, result, code: Some(report.code), at });
         if let Err(lost) = self.writer.commit(vec![close]).await {
             tracing::debug!(run.id = %run_id, "{lost}");
         }

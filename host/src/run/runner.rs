@@ -194,6 +194,7 @@ impl Runner {
         let start = Start {
             info: Arc::new(info.clone()),
             input: run.input.clone(),
+            tags: run.tags.clone(),
             idempotency_key: run.idempotency_key.clone(),
         };
         let end = self.lease.lost.child_token();

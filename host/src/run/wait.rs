@@ -163,7 +163,9 @@ impl Activation {
                 };
                 step.heartbeat = heartbeat.clone().or(step.heartbeat.take());
                 let (failure, ended_at, next_at) = (None, None, None);
-                let record = Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at };
+                let (step, attempt_limit) = (Some(step.name.clone()), Some(step.retry.max_attempts));
+                let record =
+                    Attempt { call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at };
                 Ok(self.writer.append(vec![Record::Attempt(record)]).await?)
             }
             Mail::Sent { call, outcome } => {
@@ -210,6 +212,7 @@ impl Activation {
         let now = self.runner.clock.now();
         let step = self.steps.get_mut(&call);
         let heartbeat = step.as_ref().and_then(|step| step.heartbeat.clone());
+        let (name, attempt_limit) = step.as_ref().map(|step| (step.name.clone(), step.retry.max_attempts)).unzip();
         let next_at = step.filter(|_| failure.retryable).and_then(|step| {
             let wait = step.retry.wait(attempt, rand::random())?;
             step.failed(failure.clone());
@@ -220,7 +223,18 @@ impl Activation {
             None => self.step_failed(call, attempt, failure.clone()),
         }
         let (failure, ended_at) = (Some(failure), Some(now));
-        Record::Attempt(Attempt { call, attempt, failure, heartbeat, started_at, ended_at, next_at })
+        let step = name;
+        Record::Attempt(Attempt {
+            call,
+            attempt,
+            step,
+            attempt_limit,
+            failure,
+            heartbeat,
+            started_at,
+            ended_at,
+            next_at,
+        })
     }
 
     /// The call has taken too long, all attempts together: what runs is stopped. The last attempt's failure is the cause.

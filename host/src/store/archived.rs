@@ -1,9 +1,14 @@
 //! Reading runs that are archived: whoever asks for a run finds it there when it is nowhere else.
 
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::batch::int;
 use super::lines::{Line, RunLine, UpdateLine};
 use super::rows::{AttemptRow, EventRow, LogLineRow};
-use super::{Error, Result, Store};
-use crate::model::{Namespace, RunId, RunState};
+use super::runs::{state, state_code};
+use super::{Error, Result, RunFilter, RunListing, RunPlace, Store};
+use crate::model::{Namespace, RunId, RunState, Tags};
 
 /// What is archived of a run, but for its events.
 #[derive(Default)]
@@ -13,6 +18,34 @@ pub(super) struct ArchivedRest {
     pub(super) published: Vec<super::lines::PublishedLine>,
     pub(super) updates: Vec<UpdateLine>,
     pub(super) logs: Vec<LogLineRow>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ArchivedRow {
+    run_id: Uuid,
+    workflow: String,
+    component: String,
+    version: i32,
+    state: i16,
+    started_at: DateTime<Utc>,
+    closed_at: DateTime<Utc>,
+}
+
+impl From<ArchivedRow> for RunListing {
+    fn from(row: ArchivedRow) -> Self {
+        Self {
+            run_id: RunId(row.run_id),
+            workflow: row.workflow,
+            component: row.component,
+            version: row.version.unsigned_abs(),
+            state: state(row.state),
+            started_at: row.started_at.into(),
+            closed_at: Some(row.closed_at.into()),
+            parent_run_id: None,
+            failure_code: None,
+            tags: Tags::default(),
+        }
+    }
 }
 
 impl Store {
@@ -63,6 +96,29 @@ impl Store {
         }))
     }
 
+    /// Archived runs of a namespace, newest first, at most `limit`. They are found by workflow, component, version and state; the
+    /// archive has nothing else to find them by.
+    pub async fn list_archived_runs(
+        &self,
+        namespace: &Namespace,
+        filter: &RunFilter,
+        after: Option<RunPlace>,
+        limit: u32,
+    ) -> Result<Vec<RunListing>> {
+        let rows: Vec<ArchivedRow> = sqlx::query_as("SELECT * FROM list_archived_runs($1, $2, $3, $4, $5, $6, $7, $8)")
+            .bind(&**namespace)
+            .bind(filter.workflow.as_deref())
+            .bind(filter.component.as_deref())
+            .bind(filter.version.map(int))
+            .bind(filter.state.map(state_code))
+            .bind(after.map(|(at, _)| DateTime::<Utc>::from(at)))
+            .bind(after.map(|(_, id)| id.0))
+            .bind(int(limit))
+            .fetch_all(&mut *self.tenant(namespace).await?)
+            .await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
     async fn archived_lines(
         &self,
         namespace: &Namespace,
@@ -72,7 +128,7 @@ impl Store {
         let parts: Vec<(String, Option<bool>)> = sqlx::query_as("SELECT lines, more FROM archived_lines($1, $2, $3)")
             .bind(&**namespace)
             .bind(run_id.0)
-            .bind(first.map(super::batch::int))
+            .bind(first.map(int))
             .fetch_all(&mut *self.tenant(namespace).await?)
             .await?;
         let more = parts.iter().any(|(_, more)| *more == Some(true));

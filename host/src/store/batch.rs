@@ -12,6 +12,7 @@ use super::columns::{
 use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
 use super::seals::seal;
+use super::start::tags_column;
 use super::{CloseState, Lease, Result, RunSummary};
 use crate::model::{
     Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
@@ -106,7 +107,7 @@ impl Batch {
     }
 
     fn add_start(&mut self, key: Option<&PayloadKey>, start: &Start) -> Result<()> {
-        let Start { info, input, idempotency_key } = start;
+        let Start { info, input, idempotency_key, tags } = start;
         let columns = &mut self.starts;
         self.plain.insert(info.run_id.0, Plain { index: columns.runs.len(), start: start.clone(), events: 0 });
         columns.runs.push(info.run_id.0);
@@ -123,15 +124,18 @@ impl Batch {
         columns.states.push(0);
         columns.results.push(None);
         columns.closed_ats.push(None);
+        columns.codes.push(None);
+        columns.tags.push(tags_column(tags));
         columns.priorities.push((!info.priority.is_default()).then(|| info.priority.code()));
         Ok(())
     }
 
     fn add_close(&mut self, run_id: RunId, key: Option<&PayloadKey>, close: &Close) -> Result<()> {
-        let Close { state, result, at } = close;
+        let Close { state, result, code, at } = close;
         if let Some(Plain { index, start, events }) = self.plain.remove(&run_id.0) {
             self.starts.states[index] = *state as i16;
             self.starts.results[index] = Some(seal(key, result.as_bytes())?);
+            self.starts.codes[index].clone_from(code);
             self.starts.closed_ats[index] = (*state != CloseState::Quarantined).then(|| (*at).into());
             self.ended.push(start.ended(close, events));
             return Ok(());
@@ -140,6 +144,7 @@ impl Batch {
         self.ends.states.push(*state as i16);
         self.ends.results.push(seal(key, result.as_bytes())?);
         self.ends.ats.push((*at).into());
+        self.ends.codes.push(code.clone());
         Ok(())
     }
 
@@ -191,6 +196,8 @@ impl Batch {
         columns.runs.push(run_id.0);
         columns.calls.push(int(attempt.call));
         columns.attempts.push(int(attempt.attempt));
+        columns.steps.push(attempt.step.as_ref().map(Name::to_string));
+        columns.limits.push(attempt.attempt_limit.map(int));
         let failure = attempt.failure.as_ref().map(Payload::of);
         columns.failures.push(failure.map(|failure| seal(key, failure.as_bytes())).transpose()?);
         let heartbeat = attempt.heartbeat.as_ref();
@@ -292,7 +299,7 @@ impl Batch {
 impl Start {
     /// The run, when it has ended in the commit that it began in: what is not said here cannot have happened yet.
     fn ended(self, close: &Close, events: u32) -> RunSummary {
-        let Self { info, input, idempotency_key } = self;
+        let Self { info, input, idempotency_key, tags } = self;
         RunSummary {
             run_id: info.run_id,
             namespace: info.namespace.to_string(),
@@ -318,6 +325,7 @@ impl Start {
             deadline_at: info.deadline,
             parent_run_id: None,
             generation: 0,
+            tags,
             priority: info.priority,
             concurrency_key: None,
         }

@@ -29,23 +29,43 @@ macro_rules! columns {
 
 type Time = DateTime<Utc>;
 
-fn some<T>(column: Vec<T>) -> Option<Vec<T>> {
-    Some(column).filter(|column| !column.is_empty())
+/// A column of which there is something to say. One that is null, or has nothing but nulls, reads the same.
+fn some<T: Field>(column: Vec<T>) -> Option<Vec<T>> {
+    Some(column).filter(|column| !column.iter().all(Field::is_null))
 }
+
+trait Field {
+    fn is_null(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Field for Option<T> {
+    fn is_null(&self) -> bool {
+        self.is_none()
+    }
+}
+
+macro_rules! never_null {
+    ($($type:ty)+) => { $(impl Field for $type {})+ };
+}
+
+never_null! { Uuid String Time Vec<u8> bool i16 i32 i64 }
 
 columns! {
     Starts {
         runs: Uuid, namespaces: String, workflows: String, components: String, versions: i32, durabilities: i16,
         seeds: Vec<u8>, keys: Option<String>, inputs: Vec<u8>, started_ats: Time, deadline_ats: Option<Time>, states: i16,
-        results: Option<Vec<u8>>, closed_ats: Option<Time>, priorities: Option<i16>,
+        results: Option<Vec<u8>>, closed_ats: Option<Time>, codes: Option<String>, tags: Option<String>,
+        priorities: Option<i16>,
     }
     Events {
         runs: Uuid, seqs: i32, kinds: i16, calls: Option<i32>, names: String, inputs: Option<Vec<u8>>, attempts: i32,
         failed: bool, outcomes: Option<Vec<u8>>, asked_ats: Option<Time>, ats: Time, inbox: Option<i64>,
     }
     Attempts {
-        runs: Uuid, calls: i32, attempts: i32, failures: Option<Vec<u8>>, heartbeats: Option<Vec<u8>>, started_ats: Time,
-        ended_ats: Option<Time>, next_ats: Option<Time>,
+        runs: Uuid, calls: i32, attempts: i32, steps: Option<String>, limits: Option<i32>, failures: Option<Vec<u8>>,
+        heartbeats: Option<Vec<u8>>, started_ats: Time, ended_ats: Option<Time>, next_ats: Option<Time>,
     }
     Logs { runs: Uuid, sources: i32, attempts: i32, numbers: i32, levels: i16, messages: String }
     Values { runs: Uuid, keys: String, values: Vec<u8> }
@@ -57,6 +77,6 @@ columns! {
     Answers { runs: Uuid, calls: i32, failed: bool, answers: Vec<u8> }
     Discards { runs: Uuid, inbox: i64 }
     Continuations { runs: Uuid, generations: i32, seqs: i32, calls: i32, inputs: Vec<u8>, ats: Time, told: Option<String> }
-    Ends { runs: Uuid, states: i16, results: Vec<u8>, ats: Time }
+    Ends { runs: Uuid, states: i16, results: Vec<u8>, ats: Time, codes: Option<String> }
     Parks { runs: Uuid, wake_ats: Option<Time>, signals: String, updates: String, strikes: i16, open_calls: Vec<u8> }
 }

@@ -17,6 +17,10 @@ pub struct Attempt {
     pub call: CallId,
     /// Its number.
     pub attempt: u32,
+    /// Of which step.
+    pub step: Option<Name>,
+    /// How many the call may make in all.
+    pub attempt_limit: Option<u32>,
     /// Why it failed; none if it did not, or runs.
     pub failure: Option<Failure>,
     /// What it reported last.
@@ -121,7 +125,7 @@ impl Store {
     /// The attempts that left a row: the first thousand.
     pub async fn attempts(&self, namespace: &Namespace, run_id: RunId) -> Result<Vec<Attempt>> {
         let mut rows: Vec<AttemptRow> = sqlx::query_as(
-            "SELECT call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
+            "SELECT call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $3) \
              ORDER BY call, attempt LIMIT 1000",
@@ -142,7 +146,7 @@ impl Store {
     pub async fn last_attempts(&self, namespace: &Namespace, run_id: RunId, calls: &[CallId]) -> Result<Vec<Attempt>> {
         let calls: Vec<i32> = calls.iter().map(|call| int(*call)).collect();
         let rows: Vec<AttemptRow> = sqlx::query_as(
-            "SELECT DISTINCT ON (call) call, attempt, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
+            "SELECT DISTINCT ON (call) call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at FROM attempts \
              WHERE shard = $1 AND run_id = $2 AND call = ANY ($3) \
              AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = $1 AND r.run_id = $2 AND r.namespace = $4) \
              ORDER BY call, attempt DESC",

@@ -211,7 +211,7 @@ impl Store {
         let sealed = self.sealed(namespace, &Payload::of(failure)).await?;
         let (owner, parent, _): (Option<Uuid>, Option<Uuid>, i64) = sqlx::query_as(
             "SELECT t.owner, t.parent, audit($1, $4, 'run.terminate', $2::text, \
-             jsonb_build_object('reason', $5::text)::text) FROM terminate_run($1, $2, $3) t",
+             jsonb_build_object('reason', $5::text)::text) FROM terminate_run($1, $2, $3, $6) t",
         )
         .bind(&**namespace)
         .bind(run_id.0)
@@ -219,6 +219,7 @@ impl Store {
         .bind(who.to_string())
         // The one character that Postgres cannot keep in a text.
         .bind(failure.message.replace('\0', "\u{fffd}"))
+        .bind(&failure.code)
         .fetch_one(&mut *self.tenant(namespace).await?)
         .await?;
         Ok((owner.map(HostId), parent.map(RunId)))

@@ -63,6 +63,7 @@ pub(super) struct RunLine {
     concurrency_key: Option<String>,
     closed_at: DateTime<Utc>,
     events: i32,
+    tags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -245,6 +246,7 @@ impl RunLine {
             deadline_at: self.deadline_at,
             parent_run_id: self.parent_run_id,
             generation: self.generation,
+            tags: self.tags,
             priority: self.priority.code(),
             concurrency_key: self.concurrency_key,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Attempt;
 use crate::model::{
     Ask, CallId, ChildOptions, Event, EventKind, Failure, LogLine, Name, Origin, Outcome, Payload, RunId, RunInfo,
-    Seed, Timestamp,
+    Seed, Tags, Timestamp,
 };
 
 /// One thing that is written about a run.
@@ -121,6 +121,8 @@ pub struct Start {
     pub input: Payload,
     /// The key that its id comes from.
     pub idempotency_key: Option<String>,
+    /// What it is found by.
+    pub tags: Tags,
 }
 
 /// The end of a run.
@@ -130,6 +132,8 @@ pub struct Close {
     pub state: CloseState,
     /// The result, the failure, or why it cannot go on.
     pub result: Payload,
+    /// Of a failure or a report, its code: what the run is found by when the document is sealed.
+    pub code: Option<String>,
     /// When.
     pub at: Timestamp,
 }

@@ -38,6 +38,8 @@ pub(super) struct EventRow {
 pub(super) struct AttemptRow {
     pub(super) call: i32,
     pub(super) attempt: i32,
+    pub(super) step: Option<String>,
+    pub(super) attempt_limit: Option<i32>,
     #[serde(default, deserialize_with = "document")]
     pub(super) failure: Option<Vec<u8>>,
     #[serde(default, deserialize_with = "document")]
@@ -120,6 +122,8 @@ impl TryFrom<AttemptRow> for Attempt {
         Ok(Self {
             call: row.call.unsigned_abs(),
             attempt: row.attempt.unsigned_abs(),
+            step: row.step.map(|step| Name::new(&step).map_err(|_| corrupt("a name"))).transpose()?,
+            attempt_limit: row.attempt_limit.map(i32::unsigned_abs),
             failure: row.failure.as_deref().map(failure).transpose()?,
             heartbeat: row.heartbeat.map(Payload::stored),
             started_at: row.started_at.into(),

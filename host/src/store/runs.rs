@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::batch::int;
 use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, RunState, Timestamp};
+use crate::model::{Durability, Namespace, Payload, Priority, RunId, RunState, Tags, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -51,42 +50,12 @@ pub struct RunSummary {
     pub parent_run_id: Option<RunId>,
     /// How often it has continued as new.
     pub generation: u32,
+    /// What it is found by.
+    pub tags: Tags,
     /// Before which others it is taken up, and after which.
     pub priority: Priority,
     /// Of the runs of its workflow that have the same, so many may be under way at once.
     pub concurrency_key: Option<String>,
-}
-
-/// A run in a list.
-#[derive(Clone, Debug)]
-pub struct RunListing {
-    /// Its id.
-    pub run_id: RunId,
-    /// Its workflow.
-    pub workflow: String,
-    /// The component that has the workflow.
-    pub component: String,
-    /// The version that it is pinned to.
-    pub version: u32,
-    /// Where it stands.
-    pub state: RunState,
-    /// When it was accepted.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub closed_at: Option<Timestamp>,
-}
-
-/// Which runs to list.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// Of this workflow only.
-    pub workflow: Option<Name>,
-    /// In this state only.
-    pub state: Option<RunState>,
-    /// After this one in the list.
-    pub after: Option<(Timestamp, RunId)>,
-    /// Those that are archived, instead of those that are not.
-    pub archived: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -110,19 +79,9 @@ pub(super) struct SummaryRow {
     pub(super) deadline_at: Option<DateTime<Utc>>,
     pub(super) parent_run_id: Option<Uuid>,
     pub(super) generation: i32,
+    pub(super) tags: Option<Vec<String>>,
     pub(super) priority: i16,
     pub(super) concurrency_key: Option<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct ListingRow {
-    run_id: Uuid,
-    workflow: String,
-    component: String,
-    version: i32,
-    state: i16,
-    started_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
@@ -140,29 +99,10 @@ impl Store {
         self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))
     }
-
-    /// Runs of a namespace, newest first, at most `limit`.
-    pub async fn list_runs(&self, namespace: &Namespace, filter: &RunFilter, limit: u32) -> Result<Vec<RunListing>> {
-        let list = if filter.archived {
-            "SELECT * FROM list_archived_runs($1, $2, $3, $4, $5, $6)"
-        } else {
-            "SELECT * FROM list_runs($1, $2, $3, $4, $5, $6)"
-        };
-        let rows: Vec<ListingRow> = sqlx::query_as(list)
-            .bind(&**namespace)
-            .bind(filter.workflow.as_deref())
-            .bind(filter.state.map(state_code))
-            .bind(filter.after.map(|(at, _)| DateTime::<Utc>::from(at)))
-            .bind(filter.after.map(|(_, id)| id.0))
-            .bind(int(limit))
-            .fetch_all(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
 }
 
 /// The codes of the SQL function `run_state` are the places in this list.
-fn state(code: i16) -> RunState {
+pub(super) fn state(code: i16) -> RunState {
     usize::try_from(code).ok().and_then(|code| RunState::ALL.get(code)).copied().unwrap_or(RunState::Quarantined)
 }
 
@@ -192,22 +132,9 @@ impl From<SummaryRow> for RunSummary {
             deadline_at: row.deadline_at.map(Into::into),
             parent_run_id: row.parent_run_id.map(RunId),
             generation: row.generation.unsigned_abs(),
+            tags: Tags::stored(row.tags.unwrap_or_default()),
             priority: Priority::stored(row.priority),
             concurrency_key: row.concurrency_key,
-        }
-    }
-}
-
-impl From<ListingRow> for RunListing {
-    fn from(row: ListingRow) -> Self {
-        Self {
-            run_id: RunId(row.run_id),
-            workflow: row.workflow,
-            component: row.component,
-            version: row.version.unsigned_abs(),
-            state: state(row.state),
-            started_at: row.started_at.into(),
-            closed_at: row.closed_at.map(Into::into),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::batch::int;
 use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
-    Durability, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, Seed, Timestamp, duration_us,
+    Durability, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, Seed, Tags, Timestamp, duration_us,
 };
 
 /// A run that somebody asks for.
@@ -28,6 +28,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// From now until it is asked to stop.
     pub timeout: Option<Duration>,
+    /// What it is found by.
+    pub tags: Tags,
     /// Before which others it is taken up, and after which.
     pub priority: Priority,
     /// Of the runs of its workflow that have the same, so many may be under way at once.
@@ -106,16 +108,15 @@ impl Store {
     async fn try_start(&self, run: &NewRun, input: Vec<u8>, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at, is_limited \
-             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, p_priorities => $11, \
-                             p_concurrency_keys => $12)",
+             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start =
             start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
         let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([input]);
-        let start = start.bind([run.timeout_us()]).bind([run.priority.code()]);
-        let start = start.bind([run.concurrency_key.as_deref()]);
-        Ok(start.fetch_one(&self.pool).await?)
+        let tags = Some([tags_column(&run.tags)]).filter(|_| !run.tags.is_empty());
+        let start = start.bind([run.timeout_us()]).bind(tags).bind([run.priority.code()]);
+        Ok(start.bind([run.concurrency_key.as_deref()]).fetch_one(&self.pool).await?)
     }
 
     async fn try_start_with(
@@ -129,8 +130,7 @@ impl Store {
         let payload = self.sealed(&run.namespace, &signal.payload).await?;
         let start = sqlx::query_as(
             "SELECT outcome, component, version, started_at, deadline_at, is_limited \
-             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-                                    p_priority => $16, p_concurrency_key => $17)",
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
@@ -140,6 +140,7 @@ impl Store {
             .bind(signal.signal_id.as_deref())
             .bind(int(signal.inbox.letters))
             .bind(signal.inbox.bytes_column())
+            .bind(tags_column(&run.tags))
             .bind(run.priority.code())
             .bind(run.concurrency_key.as_deref())
             .fetch_one(&self.pool)
@@ -191,4 +192,9 @@ impl StartedRow {
         let info = run.accepted(component, version.unsigned_abs(), started_at.into());
         Ok(Started::New(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info }))
     }
+}
+
+/// Tags, as the functions of the database take those of one run: they have no commas.
+pub(super) fn tags_column(tags: &Tags) -> Option<String> {
+    (!tags.is_empty()).then(|| tags.written().collect::<Vec<_>>().join(","))
 }

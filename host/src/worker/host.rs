@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authenticate::Authenticator;
 use super::config::{Authentication, HostConfig};
+use super::depths::Depths;
 use super::notify::Notifier;
 use super::{listen, notify, session};
 use crate::fair::{Busy, LinePlace};
@@ -34,6 +35,7 @@ pub struct Host {
     pub(super) config: HostConfig,
     pub(super) authenticator: Authenticator,
     pub(super) watchers: Watchers,
+    pub(super) depths: Depths,
     pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
     pub(super) ready: Notify,
@@ -80,6 +82,7 @@ impl Host {
             store,
             config,
             watchers: Watchers::default(),
+            depths: Depths::default(),
             threads,
             ready: Notify::new(),
             schedules: Notify::new(),

@@ -33,6 +33,7 @@ mod concurrency;
 mod config;
 mod control;
 mod count_storage;
+mod depths;
 mod fire_schedules;
 mod fire_timers;
 mod heartbeat;
