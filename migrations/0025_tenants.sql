@@ -37,7 +37,7 @@ BEGIN
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
             'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
-            'queued', 'concurrency', 'gates', 'slots',
+            'queued', 'concurrency', 'gates', 'slots', 'rate_limits',
             'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
             'archived_runs', 'run_tags'
         ]) AS t (name)
@@ -71,6 +71,7 @@ BEGIN
         'UPDATE (is_limited) ON workflows',
         'SELECT, INSERT, DELETE ON queued, slots',
         'SELECT, INSERT, DELETE, UPDATE (taken) ON gates',
+        'SELECT, INSERT, DELETE, UPDATE (per_second, burst, next_at) ON rate_limits',
         'SELECT, INSERT, DELETE, UPDATE (max_runs, max_per_key, is_settled) ON concurrency',
         'SELECT, DELETE ON owned, parked',
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',

@@ -2,12 +2,15 @@
 
 mod archive;
 mod cancel;
+mod concurrency;
 mod continue_as_new;
 mod deadline;
 mod divergence;
 mod go_ahead;
 mod long;
 mod pause;
+mod priority;
+mod rates;
 mod replay;
 mod start;
 mod terminate;

@@ -17,7 +17,7 @@ use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 21] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 22] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
@@ -38,6 +38,7 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 21] = [
     ("find_key", "who is asked for is the one who asks: the namespace follows from the key"),
     ("look_at", "of runs that this host has claimed; the API has no way to it"),
     ("release_all_paused", "for all namespaces; the API has no way to it"),
+    ("unsettled_concurrency", "for all namespaces; the API has no way to it"),
     ("orphans", "of runs that this host owns; the API has no way to it"),
 ];
 
@@ -46,7 +47,7 @@ pub(super) fn used() -> BTreeSet<String> {
     let api = std::fs::read_dir(repository().join("host/src/api")).expect("the API");
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
     let run = ["namespaces", "program", "runner", "secrets", "trial", "upload"].map(|file| format!("run/{file}.rs"));
-    let worker = ["authenticate", "control", "host", "namespaces", "schedules", "versions"];
+    let worker = ["authenticate", "concurrency", "control", "host", "namespaces", "schedules", "versions"];
     for file in run.into_iter().chain(worker.map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
@@ -122,6 +123,20 @@ impl Walk {
         self.saw_nothing("resume_workflow", is_none(resumed));
         self.saw_nothing("release_paused", store.release_paused(&other, 10).await.expect("asked") == 0);
         self.saw_nothing("pauses", store.pauses(&other).await.expect("read").is_empty());
+        let limited = store.set_concurrency(&other, Some(&workflow), (Some(1), None), &Who::Dev).await;
+        self.saw_nothing("set_concurrency", is_none(limited));
+        let counted = store.count_under_way(&other, Some(&workflow), 10).await.expect("asked");
+        self.saw_nothing("count_under_way", counted == 0);
+        let gone = store.settle_gates(&other, Some(&workflow), 10).await.expect("asked");
+        self.saw_nothing("settle_gates", gone == 0);
+        self.saw_nothing("list_concurrency", store.list_concurrency(&other).await.expect("read").is_empty());
+        self.saw_nothing("unset_rate_limit", !store.unset_rate_limit(&other, &name, &Who::Dev).await.expect("asked"));
+        self.saw_nothing("list_rate_limits", store.list_rate_limits(&other).await.expect("read").is_empty());
+        // The same step of another is another: only the one's own is limited.
+        store.set_rate_limit(&other, &name, (1.0, 1), &Who::Dev).await.expect("set");
+        let default = Namespace::new("default").expect("a namespace");
+        let turns = store.reserve_attempts(&default, &name, 1).await.expect("asked");
+        self.saw_nothing("set_rate_limit", turns.is_none());
         let start = NewRun {
             run_id: RunId::new(),
             namespace: other,
@@ -243,9 +258,9 @@ impl Walk {
         let new = NewKey { key: &new, reach: &nowhere, scopes: &[], name: "x", lifetime: None, who: &Who::Dev };
         let refused = store.create_key(new).await;
         self.saw_nothing("create_key", matches!(refused, Err(Error::NoSuchNamespace)));
-        // The deployment above, and what was granted and taken back, is all that is to be seen.
+        // The deployment and the limit above, and what was granted and taken back, is all that is to be seen.
         let (entries, head) = store.audit_log(&reach, 0, 10).await.expect("read");
-        self.saw_nothing("audit_log", entries.len() == 3 && head.seq == 3);
+        self.saw_nothing("audit_log", entries.len() == 4 && head.seq == 4);
     }
 }
 

@@ -34,8 +34,9 @@ pub struct NamespaceView {
 impl NamespaceView {
     /// Of a namespace at a host with these limits.
     pub fn new(summary: NamespaceSummary, limits: &GuestLimits) -> Self {
-        let NamespaceSummary { namespace, limits: own_limits, seal_payloads, created_at, stored_bytes, retention } =
-            summary;
+        let NamespaceSummary {
+            namespace, limits: own_limits, seal_payloads, created_at, stored_bytes, retention, ..
+        } = summary;
         let with = limits.with(&own_limits);
         let limits = GuestLimits::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), with.get(name)?))).collect();
         let stored_bytes = stored_bytes.unsigned_abs();

@@ -33,6 +33,7 @@ mod namespace;
 mod output;
 mod pause;
 mod queues;
+mod rate_limit;
 mod replay;
 mod retry;
 mod rewrap;
@@ -141,6 +142,8 @@ enum Command {
     Pauses(pause::ListPauses),
     /// Limit how many runs of a workflow, or of the namespace, are under way at once
     Concurrency(concurrency::Concurrency),
+    /// Limit how many attempts of a step begin in a second
+    RateLimit(rate_limit::RateLimit),
     /// Go on with a run that was quarantined
     Retry(retry::Retry),
     /// End a run at once, without asking it
@@ -230,6 +233,7 @@ impl Cli {
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Concurrency(concurrency) => concurrency.run(&client()?).await,
+            Command::RateLimit(rate_limit) => rate_limit.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
             Command::Schedule(schedule) => schedule.run(&client()?).await,
             Command::Keys(keys) => keys.run(&client()?).await,

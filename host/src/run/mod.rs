@@ -40,6 +40,7 @@ mod steps;
 mod threads;
 mod trial;
 mod turn;
+mod turns;
 mod upload;
 mod wait;
 

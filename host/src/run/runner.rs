@@ -12,6 +12,7 @@ use super::active::Place;
 use super::backlog::Backlog;
 use super::residents::Residents;
 use super::threads::GuestThreads;
+use super::turns::TurnDesk;
 use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
 use crate::fair::Places;
 use crate::model::{RunId, RunInfo};
@@ -59,6 +60,7 @@ pub struct Runner {
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Places>,
+    pub(super) turns: Arc<TurnDesk>,
     /// What this host's runs mean to runs of others.
     pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
@@ -122,6 +124,7 @@ impl Runner {
         Arc::new(Self {
             residents: Residents::new(residents_max, config.resident_bytes),
             step_places: Places::new(limits.step_instances as usize),
+            turns: Arc::new(TurnDesk::new(store.clone())),
             active: Active::new(config.active_max),
             backlog: Backlog::default(),
             tasks: TaskTracker::new(),

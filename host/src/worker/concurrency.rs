@@ -1,8 +1,8 @@
-//! How many runs may be under way at once, as the API asks for it.
+//! How many runs may be under way at once, and how many attempts may begin in a second, as the API asks for it.
 
 use super::Host;
 use crate::model::{Name, Namespace, Who};
-use crate::store::{self, Concurrency};
+use crate::store::{self, Concurrency, RateLimit};
 
 /// Runs that are counted, or let go on, in one transaction.
 const SETTLED_MAX: u32 = 1_000;
@@ -24,6 +24,31 @@ impl Host {
     /// The limits of a namespace.
     pub async fn concurrency(&self, namespace: &Namespace) -> store::Result<Vec<Concurrency>> {
         self.store.list_concurrency(namespace).await
+    }
+
+    /// Limit a step: so many attempts in a second, and so many at once. Other hosts follow within a second.
+    pub async fn set_rate_limit(
+        &self,
+        namespace: &Namespace,
+        step: &Name,
+        rate: (f64, u32),
+        who: &Who,
+    ) -> store::Result<()> {
+        self.store.set_rate_limit(namespace, step, rate, who).await?;
+        self.namespaces.forget(namespace).await;
+        Ok(())
+    }
+
+    /// Take the limit of a step away. Returns whether there was one.
+    pub async fn unset_rate_limit(&self, namespace: &Namespace, step: &Name, who: &Who) -> store::Result<bool> {
+        let unset = self.store.unset_rate_limit(namespace, step, who).await?;
+        self.namespaces.forget(namespace).await;
+        Ok(unset)
+    }
+
+    /// The rate limits of a namespace.
+    pub async fn rate_limits(&self, namespace: &Namespace) -> store::Result<Vec<RateLimit>> {
+        self.store.list_rate_limits(namespace).await
     }
 
     /// What somebody who changed a limit has left to be done: it died over it, or is just at it, and then it is done by both.

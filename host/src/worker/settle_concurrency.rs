@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Host;
 
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(host: Arc<Host>) {
     loop {
