@@ -31,16 +31,24 @@ BEGIN
     SELECT m.next_at - p_count * m.spacing, m.spacing FROM moved m;
 END $$;
 
--- Limit a step. Attempts that have their times keep them; the next ones follow as if there had been none.
-CREATE FUNCTION set_rate_limit(p_namespace text, p_step text, p_per_second double precision, p_burst integer, p_who text) RETURNS void
-LANGUAGE plpgsql AS $$
+-- Limit a step. Attempts that have their times keep them; the next ones follow as if there had been none. Returns whether it is limited:
+-- not if it would be one limit more than the p_limits_max that a namespace may have, as hosts hold all of them.
+CREATE FUNCTION set_rate_limit(
+    p_namespace text, p_step text, p_per_second double precision, p_burst integer, p_limits_max integer, p_who text
+) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM check_workflow(p_namespace, '');
+    -- One at a time in a namespace: they are counted.
+    PERFORM FROM namespaces n WHERE n.namespace = p_namespace FOR NO KEY UPDATE;
+    IF (SELECT count(*) FROM rate_limits l WHERE l.namespace = p_namespace AND l.step <> p_step) >= p_limits_max THEN
+        RETURN false;
+    END IF;
     INSERT INTO rate_limits AS l (namespace, step, per_second, burst) VALUES (p_namespace, p_step, p_per_second, p_burst)
     ON CONFLICT (namespace, step) DO UPDATE
     SET per_second = excluded.per_second, burst = excluded.burst, next_at = least(l.next_at, clock_timestamp());
     PERFORM audit(p_namespace, p_who, 'rate-limit.set', p_step,
                   jsonb_build_object('per_second', p_per_second, 'burst', p_burst)::text);
+    RETURN true;
 END $$;
 
 -- Take a limit away. Returns whether there was one.

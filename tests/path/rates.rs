@@ -15,7 +15,7 @@ use crate::harness::shop::Shop;
 async fn watched_shop() -> (Shop, Arc<Mutex<Vec<Instant>>>) {
     let times = Arc::new(Mutex::new(Vec::new()));
     let seen = times.clone();
-    let watch = Box::new(move |_key| {
+    let watch = Box::new(move |_key: String| {
         seen.lock().expect("no panic").push(Instant::now());
         Box::pin(async {}) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
     });

@@ -161,13 +161,14 @@ async fn attempts_have_their_turns_by_the_rate_and_as_many_at_once_as_may_be() {
         )
     };
     assert_eq!(sql.database.count(&format!("SELECT count(*) FROM ({}) q", turns(1))).await, 0, "it has no limit");
-    sql.run("SELECT set_rate_limit('default', 's', 0.1, 3, 'dev')").await;
+    sql.run("SELECT set_rate_limit('default', 's', 0.1, 3, 1, 'dev')").await;
+    assert_eq!(sql.value("SELECT set_rate_limit('default', 't', 1, 1, 1, 'dev') AS is_set").await["is_set"], false);
     // Two of three that may be at once, then two of which one has to wait; and one after the other.
     assert_eq!(sql.value(&turns(2)).await, json!({ "wait": -20, "spacing": 10 }));
     assert_eq!(sql.value(&turns(2)).await["wait"], json!(0));
     assert_eq!(sql.value(&turns(5)).await["wait"], json!(20));
     assert_eq!(sql.value(&turns(1)).await["wait"], json!(70));
     // What was given stays given; who comes later does not wait for what the limit was before.
-    sql.run("SELECT set_rate_limit('default', 's', 1, 1, 'dev')").await;
+    sql.run("SELECT set_rate_limit('default', 's', 1, 1, 1, 'dev')").await;
     assert_eq!(sql.value(&turns(1)).await, json!({ "wait": 0, "spacing": 1 }));
 }

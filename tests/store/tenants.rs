@@ -133,7 +133,7 @@ impl Walk {
         self.saw_nothing("unset_rate_limit", !store.unset_rate_limit(&other, &name, &Who::Dev).await.expect("asked"));
         self.saw_nothing("list_rate_limits", store.list_rate_limits(&other).await.expect("read").is_empty());
         // The same step of another is another: only the one's own is limited.
-        store.set_rate_limit(&other, &name, (1.0, 1), &Who::Dev).await.expect("set");
+        assert!(store.set_rate_limit(&other, &name, (1.0, 1), &Who::Dev).await.expect("set"));
         let default = Namespace::new("default").expect("a namespace");
         let turns = store.reserve_attempts(&default, &name, 1).await.expect("asked");
         self.saw_nothing("set_rate_limit", turns.is_none());

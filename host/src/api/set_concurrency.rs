@@ -137,7 +137,7 @@ async fn list(host: &Host, namespace: &Namespace) -> Result<axum::Json<Concurren
 }
 
 fn checked(name: &str, max: Option<u32>) -> Result<Option<u32>, Problem> {
-    let is_good = max.is_none_or(|max| (1..=i32::MAX as u32).contains(&max));
+    let is_good = max.is_none_or(|max| (1..=i32::MAX.unsigned_abs()).contains(&max));
     let refuse = || {
         Problem::new(
             Code::BadRequest,

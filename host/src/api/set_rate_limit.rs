@@ -11,7 +11,7 @@ use super::auth::Caller;
 use super::extract::{Json, Path};
 use super::{Code, Problem};
 use crate::model::{Name, Namespace};
-use crate::store::RateLimit;
+use crate::store::{RATE_LIMITS_MAX, RateLimit};
 use crate::worker::Host;
 
 /// How many attempts of a step may begin.
@@ -80,7 +80,10 @@ pub(super) async fn set_rate_limit(
         let detail = format!("`per_second` is from {from} to {to}, and `burst` from 1 to {BURST_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    host.set_rate_limit(&namespace, &step, (per_second, burst), &who).await?;
+    if !host.set_rate_limit(&namespace, &step, (per_second, burst), &who).await? {
+        let detail = format!("a namespace has at most {RATE_LIMITS_MAX} rate limits: take one away first");
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
     list(&host, &namespace).await
 }
 

@@ -60,7 +60,7 @@ pub use lease::{Lease, LeaseTimes};
 pub use lines::{ReadBack, UnreadableArchive, read_back};
 pub use namespaces::NamespaceSummary;
 pub use overview::{QueueDepth, RunContext, StepCounts, StepReadiness};
-pub use rate_limits::{RateLimit, Turns};
+pub use rate_limits::{RATE_LIMITS_MAX, RateLimit, Turns};
 pub use record::{Close, CloseState, NewChild, Park, Record, Source, Start};
 pub use run_writer::{Accepted, Lost, RunWriter, Verdict};
 pub use runs::RunSummary;

@@ -10,6 +10,9 @@ use super::schedule::duration;
 use super::{Result, Store};
 use crate::model::{Name, Namespace, Timestamp, Who};
 
+/// Rate limits of a namespace: hosts hold all of them.
+pub const RATE_LIMITS_MAX: u32 = 1_000;
+
 /// A limit on a step.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct RateLimit {
@@ -50,23 +53,22 @@ impl Store {
         Ok(row.map(|(first, spacing)| Turns { first: first.into(), spacing: duration(spacing) }))
     }
 
-    /// Limit a step.
+    /// Limit a step. Returns whether it is: not if the namespace had more than [`RATE_LIMITS_MAX`] limits then.
     pub async fn set_rate_limit(
         &self,
         namespace: &Namespace,
         step: &Name,
         (per_second, burst): (f64, u32),
         who: &Who,
-    ) -> Result<()> {
-        sqlx::query("SELECT set_rate_limit($1, $2, $3, $4, $5)")
+    ) -> Result<bool> {
+        let set = sqlx::query_scalar("SELECT set_rate_limit($1, $2, $3, $4, $5, $6)")
             .bind(&**namespace)
             .bind(&**step)
             .bind(per_second)
             .bind(int(burst))
-            .bind(who.to_string())
-            .execute(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(())
+            .bind(int(RATE_LIMITS_MAX))
+            .bind(who.to_string());
+        Ok(set.fetch_one(&mut *self.tenant(namespace).await?).await?)
     }
 
     /// Take the limit of a step away. Returns whether there was one.

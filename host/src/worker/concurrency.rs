@@ -26,17 +26,18 @@ impl Host {
         self.store.list_concurrency(namespace).await
     }
 
-    /// Limit a step: so many attempts in a second, and so many at once. Other hosts follow within a second.
+    /// Limit a step: so many attempts in a second, and so many at once. Other hosts follow within a second. Returns whether it is: a
+    /// namespace has only so many limits.
     pub async fn set_rate_limit(
         &self,
         namespace: &Namespace,
         step: &Name,
         rate: (f64, u32),
         who: &Who,
-    ) -> store::Result<()> {
-        self.store.set_rate_limit(namespace, step, rate, who).await?;
+    ) -> store::Result<bool> {
+        let set = self.store.set_rate_limit(namespace, step, rate, who).await?;
         self.namespaces.forget(namespace).await;
-        Ok(())
+        Ok(set)
     }
 
     /// Take the limit of a step away. Returns whether there was one.
