@@ -24,13 +24,15 @@ COMMENT ON TABLE versions IS 'Uploads of a component under its name: 1, 2, …. 
 COMMENT ON COLUMN versions.manifest IS 'The component''s description of itself, checked, as JSON.';
 
 CREATE TABLE workflows (
-    namespace text    NOT NULL,
-    workflow  text    NOT NULL,
-    component text    NOT NULL,
-    version   integer NOT NULL,
+    namespace  text    NOT NULL,
+    workflow   text    NOT NULL,
+    component  text    NOT NULL,
+    version    integer NOT NULL,
+    is_limited boolean NOT NULL DEFAULT false,
     PRIMARY KEY (namespace, workflow)
 );
 COMMENT ON TABLE workflows IS 'Which version new runs of a workflow take: the newest of its component.';
+COMMENT ON COLUMN workflows.is_limited IS 'Whether they have to have a slot before they begin: see 0036.';
 
 CREATE TABLE grants (
     namespace  text        NOT NULL,

@@ -11,6 +11,7 @@ RETURN (get_byte(uuid_send(run_id), 15) % 16)::smallint;
 -- of `runs` and `events`, a commit of one run took 350 µs of processor time; without, 250.
 CREATE DOMAIN durability AS smallint CHECK (VALUE BETWEEN 0 AND 1);
 CREATE DOMAIN run_code AS smallint CHECK (VALUE BETWEEN 0 AND 4);
+CREATE DOMAIN priority AS smallint CHECK (VALUE BETWEEN 1 AND 5);
 CREATE DOMAIN seed AS bytea CHECK (octet_length(VALUE) = 16);
 
 CREATE TABLE runs (
@@ -38,6 +39,9 @@ CREATE TABLE runs (
     told            text,
     paused_at       timestamptz,
     lineage         text,
+    priority        priority    NOT NULL DEFAULT 3,
+    concurrency_key text,
+    is_limited      boolean     NOT NULL DEFAULT false,
     closed_at       timestamptz,
     failure_code    text,
     tags            text[],
@@ -54,6 +58,9 @@ COMMENT ON COLUMN runs.parent_call IS 'The call of the parent''s that started it
 COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its history then begins at first_seq, its calls at first_call, its clock at continued_at, and input is the new one.';
 COMMENT ON COLUMN runs.paused_at IS 'When it was paused by itself: see 0027.';
 COMMENT ON COLUMN runs.lineage IS 'Where it was rewound and what it was forked from, as JSON (`model/lineage.rs`); none for nearly all runs.';
+COMMENT ON COLUMN runs.priority IS 'Which runs of the namespace are taken up first when not all can be: 1 first, 5 last. In ready, owned, parked and paused as well, so that nobody looks here for it.';
+COMMENT ON COLUMN runs.concurrency_key IS 'Of the runs of its workflow that have the same, so many may be under way at once: see 0036.';
+COMMENT ON COLUMN runs.is_limited IS 'Whether it may hold slots, or wait for one: see 0036.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
 COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';

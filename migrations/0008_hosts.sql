@@ -1,12 +1,14 @@
--- Who is at what. Every live run has exactly one row in exactly one of four small tables, and whoever deletes that row
+-- Who is at what. Every live run has exactly one row in exactly one of five small tables, and whoever deletes that row
 -- decides where it goes next:
 --
 --     start ─→ ready ──claim──→ owned ──park──→ parked
---                ↑                │               │
+--       │        ↑                │               │
 --                ├──────reap──────┤               │
 --                ├──────────signal, timer─────────┘
 --                │
---                └──resume── paused ←──pause── from any of them: see 0027
+--       │        ├──resume── paused ←──pause── from any of these three: see 0027
+--       │        │
+--       └──→ queued: for runs that have to have a slot first, see 0036
 --
 -- They change all the time: rows are added and deleted, hosts vacuum them.
 
@@ -23,12 +25,13 @@ COMMENT ON COLUMN hosts.name IS 'For people: machine and process.';
 CREATE TABLE ready (
     shard     smallint    NOT NULL,
     namespace text        NOT NULL,
+    priority  priority    NOT NULL DEFAULT 3,
     id        bigint      GENERATED ALWAYS AS IDENTITY,
     run_id    uuid        NOT NULL,
     strikes   smallint    NOT NULL,
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- A claim steps from namespace to namespace, whatever any of them has waiting.
-    PRIMARY KEY (shard, namespace, id)
+    -- A claim steps from priority to priority, and in each from namespace to namespace, whatever any of them has waiting.
+    PRIMARY KEY (shard, priority, namespace, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE ready IS 'Runs that wait for a host.';
 -- Whoever pauses a run, ends it or looks at it finds it however many wait.
@@ -42,6 +45,7 @@ CREATE TABLE owned (
     run_id     uuid        NOT NULL,
     namespace  text        NOT NULL,
     host_id    uuid        NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     on_trial   boolean     NOT NULL DEFAULT false,
@@ -58,6 +62,7 @@ CREATE TABLE parked (
     wake_at    timestamptz,
     signals    text[]      NOT NULL,
     updates    text[]      NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -74,6 +79,7 @@ CREATE TABLE paused (
     shard      smallint    NOT NULL,
     run_id     uuid        NOT NULL,
     namespace  text        NOT NULL,
+    priority   priority    NOT NULL DEFAULT 3,
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -82,6 +88,55 @@ CREATE TABLE paused (
 CREATE INDEX paused_by_namespace ON paused (namespace, shard, run_id);
 COMMENT ON TABLE paused IS 'Runs that nobody goes on with until they are resumed, whatever comes for them.';
 COMMENT ON COLUMN paused.open_calls IS 'As in parked; empty where it is not known.';
+
+CREATE TABLE queued (
+    shard     smallint    NOT NULL,
+    run_id    uuid        NOT NULL,
+    namespace text        NOT NULL,
+    gate_id   bigint      NOT NULL,
+    level     smallint    NOT NULL,
+    priority  priority    NOT NULL,
+    id        bigint      GENERATED ALWAYS AS IDENTITY,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (shard, run_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX queued_by_gate ON queued (gate_id, priority, id);
+COMMENT ON TABLE queued IS 'Runs that have not begun, and wait for a slot: see 0036.';
+COMMENT ON COLUMN queued.level IS 'The gate that it waits at: 1 of its key, 2 of its workflow, 3 of its namespace.';
+
+CREATE TABLE concurrency (
+    namespace   text    NOT NULL,
+    workflow    text    NOT NULL,
+    max_runs    integer CHECK (max_runs > 0),
+    max_per_key integer CHECK (max_per_key > 0),
+    is_settled  boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (namespace, workflow),
+    CONSTRAINT a_key_belongs_to_a_workflow CHECK (workflow <> '' OR max_per_key IS NULL)
+);
+COMMENT ON TABLE concurrency IS 'How many runs may be under way at once: see 0036.';
+COMMENT ON COLUMN concurrency.workflow IS 'The workflow, or nothing for all of the namespace.';
+COMMENT ON COLUMN concurrency.max_per_key IS 'Of those that were started with one concurrency key.';
+COMMENT ON COLUMN concurrency.is_settled IS 'Whether all are on their way that wait for no other reason than what the limit was before.';
+
+CREATE TABLE gates (
+    namespace text    NOT NULL,
+    workflow  text    NOT NULL,
+    key       text    NOT NULL,
+    gate_id   bigint  GENERATED ALWAYS AS IDENTITY UNIQUE,
+    taken     integer NOT NULL DEFAULT 0 CHECK (taken >= 0),
+    PRIMARY KEY (namespace, workflow, key)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+COMMENT ON COLUMN gates.key IS 'The concurrency key, or nothing for all runs of the workflow or of the namespace.';
+COMMENT ON COLUMN gates.taken IS 'How many rows of slots are its own.';
+
+CREATE TABLE slots (
+    shard     smallint NOT NULL,
+    run_id    uuid     NOT NULL,
+    gate_id   bigint   NOT NULL,
+    namespace text     NOT NULL,
+    PRIMARY KEY (shard, run_id, gate_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE slots IS 'What runs hold that are under way, and give back when they end.';
 
 CREATE TABLE pauses (
     namespace text        NOT NULL,

@@ -20,8 +20,9 @@ CREATE FUNCTION release_runs(p_host uuid) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     released integer;
 BEGIN
-    WITH gone AS (DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.namespace, o.run_id, o.strikes)
-    INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+    WITH gone AS (DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes)
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+    SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
 END $$;
@@ -35,14 +36,14 @@ DECLARE
 BEGIN
     WITH gone AS (
         DELETE FROM owned o WHERE o.host_id = p_host
-        RETURNING o.shard, o.namespace, o.run_id, o.strikes, o.on_trial, o.claimed_at
+        RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes, o.on_trial, o.claimed_at
     ), seen AS (
         SELECT g.*, coalesce((SELECT e.at FROM events e WHERE e.shard = g.shard AND e.run_id = g.run_id
                               ORDER BY e.seq DESC LIMIT 1) >= g.claimed_at, false) AS has_progressed
         FROM gone g
     )
-    INSERT INTO ready (shard, namespace, run_id, strikes)
-    SELECT s.shard, s.namespace, s.run_id,
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+    SELECT s.shard, s.namespace, s.priority, s.run_id,
            CASE WHEN s.has_progressed THEN 1
                 WHEN s.strikes < 2 OR s.on_trial THEN s.strikes + 1
                 ELSE s.strikes END

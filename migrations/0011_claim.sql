@@ -5,18 +5,22 @@ CREATE TYPE claimed_run AS (
     run_id uuid, namespace text, workflow text, component text, version integer, durability smallint, seed bytea,
     input bytea, started_at timestamptz, deadline_at timestamptz, parent_run_id uuid, parent_call integer,
     generation integer, first_seq integer, first_call integer, continued_at timestamptz, told text, lineage text,
-    strikes smallint
+    priority smallint, strikes smallint
 );
 
 CREATE FUNCTION as_claimed(r runs, p_strikes smallint) RETURNS SETOF claimed_run LANGUAGE sql STABLE AS $$
     SELECT r.run_id, r.namespace, r.workflow, r.component, r.version, r.durability, r.seed, r.input, r.started_at,
            r.deadline_at, r.parent_run_id, r.parent_call, r.generation, r.first_seq, r.first_call, r.continued_at, r.told,
-           r.lineage, p_strikes;
+           r.lineage, r.priority, p_strikes;
 $$;
 
--- Take up to p_limit ready runs, the oldest of each namespace and shard first, beginning with shard p_first (hosts begin with
--- different ones). Of each namespace in p_namespaces at most so many as p_rooms says, of each other at most p_each: a host takes
--- no more of one than is fair to others, and what one has waiting stands in nobody's way. There is no cursor over ids, which are not
+-- Take up to p_limit ready runs. Of each namespace in p_namespaces at most so many as p_rooms says, of each other at most p_each: a host
+-- takes no more of one than is fair to others, and what one has waiting stands in nobody's way.
+--
+-- The shard is first that holds what is most urgent; of those that are alike, hosts begin with different ones (p_first). In a shard, the
+-- namespaces are first of which the host may take most: it has least of them. And of each, what is most urgent, and then what is oldest. So
+-- a priority is one among the runs of its namespace, and takes nothing from another. Only as many shards are looked through as it takes.
+-- There is no cursor over ids, which are not
 -- committed in the order in which they are given out: each claim looks from the beginning, and hosts vacuum the table so that
 -- this stays short.
 CREATE FUNCTION claim(
@@ -28,37 +32,46 @@ BEGIN
     PERFORM fence(p_host, p_epoch);
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT q.shard, q.namespace, q.id, q.room
-        FROM generate_series(p_first::integer, p_first + 15) AS n (number)
+        SELECT q.*
+        FROM (
+            SELECT n.number::smallint AS shard,
+                   (SELECT r.priority FROM ready r WHERE r.shard = n.number::smallint ORDER BY r.priority LIMIT 1) AS first
+            FROM generate_series(0, 15) AS n (number) ORDER BY first, (n.number + 16 - p_first) % 16
+        ) s
         CROSS JOIN LATERAL (
-            -- Each namespace that has any: one look into the index for each.
+            -- Each priority and namespace that has any: one look into the index for each.
             WITH RECURSIVE present AS (
-                (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint ORDER BY r.namespace LIMIT 1)
+                SELECT p.* FROM (SELECT r.priority::smallint AS priority, r.namespace FROM ready r
+                                 WHERE r.shard = s.shard ORDER BY r.priority, r.namespace LIMIT 1) p
                 UNION ALL
-                SELECT (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.namespace > p.namespace
-                        ORDER BY r.namespace LIMIT 1)
-                FROM present p WHERE p.namespace IS NOT NULL
+                SELECT n.* FROM present p CROSS JOIN LATERAL (
+                    SELECT r.priority::smallint, r.namespace FROM ready r
+                    WHERE r.shard = s.shard AND (r.priority, r.namespace) > (p.priority, p.namespace)
+                    ORDER BY r.priority, r.namespace LIMIT 1) n
             )
-            SELECT p.namespace,
+            SELECT p.priority, p.namespace,
                    coalesce((SELECT u.room FROM unnest(p_namespaces, p_rooms) AS u (namespace, room)
                              WHERE u.namespace = p.namespace), p_each) AS room
-            FROM present p WHERE p.namespace IS NOT NULL ORDER BY 2 DESC
+            FROM present p ORDER BY 3 DESC, 1
         ) w
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.id, w.room FROM ready r
-            WHERE r.shard = (n.number % 16)::smallint AND r.namespace = w.namespace AND r.strikes < 2
+            SELECT r.shard, r.priority, r.namespace, r.id, w.room FROM ready r
+            WHERE r.shard = s.shard AND r.priority = w.priority AND r.namespace = w.namespace AND r.strikes < 2
             ORDER BY r.id LIMIT w.room FOR UPDATE SKIP LOCKED
         ) q
+        WHERE s.first IS NOT NULL
         LIMIT p_limit
     ), fair AS (
-        SELECT f.shard, f.namespace, f.id
-        FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace) AS number FROM found f) f WHERE f.number <= f.room
+        SELECT f.shard, f.namespace, f.priority, f.id
+        FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace ORDER BY f.priority, f.id) AS number FROM found f) f
+        WHERE f.number <= f.room
     ), taken AS (
-        DELETE FROM ready r USING fair f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.run_id, r.strikes
+        DELETE FROM ready r USING fair f
+        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id
@@ -73,19 +86,20 @@ BEGIN
     PERFORM fence(p_host, p_epoch);
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT q.shard, q.namespace, q.id
+        SELECT q.*
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+            SELECT r.shard, r.namespace, r.priority, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
             ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) q
         LIMIT 1
     ), taken AS (
-        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.run_id, r.strikes
+        DELETE FROM ready r USING found f
+        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes, on_trial)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes, true FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, on_trial)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes, true FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id

@@ -10,9 +10,10 @@ BEGIN
 END $$;
 
 -- The end of runs, and what it means to others. The caller holds the locks of these runs and of their parents, and has taken
--- them out of ready, owned, parked and paused.
+-- them out of ready, owned, parked, paused and queued. Of those that hold slots, the gates are locked as well.
 --
--- p_codes: those of failures and reports, whose documents may be sealed. Returns the parents that have been told: see put_letters.
+-- p_codes: those of failures and reports, whose documents may be sealed. Returns the parents that have been told: see put_letters; and the
+-- runs that have got the slots: no host is at them.
 CREATE FUNCTION close_runs(p_run_ids uuid[], p_states smallint[], p_results bytea[], p_ats timestamptz[], p_codes text[] = NULL)
 RETURNS TABLE (run_id uuid, is_owned boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -21,6 +22,7 @@ DECLARE
     kinds smallint[];
     names text[];
     payloads bytea[];
+    limited uuid[];
 BEGIN
     WITH gone AS (
         UPDATE runs r SET state = a.state, result = a.result, failure_code = a.code,
@@ -28,7 +30,7 @@ BEGIN
         FROM unnest(p_run_ids, p_states, p_results, p_ats, p_codes) AS a (run_id, state, result, at, code)
         -- One that is quarantined can still be ended.
         WHERE r.shard = shard_of(a.run_id) AND r.run_id = a.run_id AND r.state IN (0, 4)
-        RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result
+        RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result, r.is_limited
     ), awaited AS (
         DELETE FROM children c USING gone g
         WHERE c.shard = shard_of(g.parent_run_id) AND c.run_id = g.parent_run_id AND c.call = g.parent_call
@@ -37,8 +39,8 @@ BEGIN
         RETURNING c.run_id, c.call, c.released, g.state, g.result
     )
     SELECT array_agg(a.run_id), array_agg(CASE a.state WHEN 1 THEN 2 ELSE 3 END::smallint), array_agg(a.call::text),
-           array_agg(a.result)
-    INTO told, kinds, names, payloads
+           array_agg(a.result), (SELECT array_agg(g.run_id) FROM gone g WHERE g.is_limited)
+    INTO told, kinds, names, payloads, limited
     FROM awaited a WHERE NOT a.released;
 
     -- What came and was not asked for; a quarantined run may yet ask.
@@ -49,6 +51,9 @@ BEGIN
 
     IF told IS NOT NULL THEN
         RETURN QUERY SELECT l.run_id, l.is_owned FROM put_letters(told, kinds, names, payloads) l;
+    END IF;
+    IF limited IS NOT NULL THEN
+        RETURN QUERY SELECT s.id, false FROM give_back_slots(limited) AS s (id);
     END IF;
 END $$;
 
@@ -71,6 +76,11 @@ BEGIN
     SELECT r.* INTO run FROM runs r WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id;
     IF run.state NOT IN (0, 4) THEN
         RAISE EXCEPTION 'run % has ended', p_run_id USING ERRCODE = 'WL004', DETAIL = run.state::text;
+    END IF;
+    IF run.is_limited THEN
+        -- Or somebody who gives a slot back could take it out of queued just now.
+        PERFORM lock_gates(ARRAY [run.namespace], ARRAY [run.workflow], ARRAY [run.concurrency_key]);
+        DELETE FROM queued q WHERE q.shard = run.shard AND q.run_id = p_run_id;
     END IF;
     DELETE FROM ready r WHERE r.shard = run.shard AND r.run_id = p_run_id;
     DELETE FROM parked p WHERE p.shard = run.shard AND p.run_id = p_run_id;

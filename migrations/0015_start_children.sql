@@ -1,7 +1,7 @@
--- Children: runs that runs start. Called by commit_batch, for runs that the host owns, in the commit of whatever led to it.
+-- Children: runs that runs start, of the priority that their parents have. Called by commit_batch, for runs that the host owns, in the commit of whatever led to it.
 --
 -- Sent again after its answer was lost, it changes nothing. A child that is not awaited, and one that cannot be started, is
--- answered at once, by a letter to its parent. The caller holds the locks of the parents.
+-- answered at once, by a letter to its parent. The caller holds the locks of the parents, and of the gates of limited workflows.
 CREATE FUNCTION start_children(
     p_host uuid, p_runs uuid[], p_calls integer[], p_child_ids uuid[], p_workflows text[], p_inputs bytea[], p_seeds bytea[],
     p_abandon boolean[], p_detached boolean[]
@@ -12,9 +12,10 @@ DECLARE
     kinds smallint[];
     names text[];
     payloads bytea[];
+    limited uuid[];
 BEGIN
     WITH asked AS MATERIALIZED (
-        SELECT u.*, p.namespace, p.durability, w.component, w.version
+        SELECT u.*, p.namespace, p.durability, p.priority, w.component, w.version, w.is_limited
         FROM unnest(p_runs, p_calls, p_child_ids, p_workflows, p_inputs, p_seeds, p_abandon, p_detached)
             AS u (run_id, call, child_id, workflow, input, seed, abandon, detached)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
@@ -22,14 +23,15 @@ BEGIN
         LEFT JOIN workflows w ON w.namespace = p.namespace AND w.workflow = u.workflow
     ), started AS (
         INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, input, parent_run_id,
-                          parent_call)
+                          parent_call, priority, is_limited)
         SELECT shard_of(a.child_id), a.child_id, a.namespace, a.workflow, a.component, a.version, a.durability, a.seed, a.input,
-               a.run_id, a.call
+               a.run_id, a.call, a.priority, a.is_limited
         FROM asked a WHERE a.component IS NOT NULL
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id
+        RETURNING shard, namespace, run_id, priority, is_limited
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT s.shard, s.namespace, s.run_id, 0 FROM started s
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE NOT s.is_limited
     ), awaited AS (
         INSERT INTO children (shard, run_id, call, child_id, abandon)
         SELECT shard_of(a.run_id), a.run_id, a.call, a.child_id, a.abandon
@@ -39,11 +41,13 @@ BEGIN
            array_agg(a.call::text),
            array_agg(CASE WHEN a.component IS NULL THEN convert_to(json_build_object(
                'code', 'unknown-workflow', 'message', 'no component of the namespace has the workflow ' || a.workflow,
-               'retryable', false)::text, 'UTF8') ELSE 'null'::bytea END)
-    INTO told, kinds, names, payloads
+               'retryable', false)::text, 'UTF8') ELSE 'null'::bytea END),
+           (SELECT array_agg(s.run_id) FROM started s WHERE s.is_limited)
+    INTO told, kinds, names, payloads, limited
     FROM asked a LEFT JOIN started s ON s.run_id = a.child_id
     WHERE a.component IS NULL OR (a.detached AND s.run_id IS NOT NULL);
 
+    PERFORM enter_gates(limited);
     -- Those that started, for any host.
     RETURN QUERY SELECT c.id, false FROM unnest(p_child_ids) AS c (id);
     IF told IS NOT NULL THEN

@@ -11,7 +11,7 @@ CREATE FUNCTION commit_batch(
     r_versions integer[] = NULL, r_durabilities smallint[] = NULL, r_seeds bytea[] = NULL, r_keys text[] = NULL,
     r_inputs bytea[] = NULL, r_started_ats timestamptz[] = NULL, r_deadline_ats timestamptz[] = NULL,
     r_states smallint[] = NULL, r_results bytea[] = NULL, r_closed_ats timestamptz[] = NULL, r_codes text[] = NULL,
-    r_tags text[] = NULL,
+    r_tags text[] = NULL, r_priorities smallint[] = NULL,
     -- events
     e_runs uuid[] = NULL, e_seqs integer[] = NULL, e_kinds smallint[] = NULL, e_calls integer[] = NULL,
     e_names text[] = NULL, e_inputs bytea[] = NULL, e_attempts integer[] = NULL, e_failed boolean[] = NULL,
@@ -65,13 +65,18 @@ BEGIN
     -- Before any lock: it may wait for another who accepts the same run.
     IF r_runs IS NOT NULL THEN
         PERFORM accept_runs(p_host, r_runs, r_namespaces, r_workflows, r_components, r_versions, r_durabilities, r_seeds,
-                            r_keys, r_inputs, r_started_ats, r_deadline_ats, r_states, r_results, r_closed_ats, r_codes, r_tags);
+                            r_keys, r_inputs, r_started_ats, r_deadline_ats, r_states, r_results, r_closed_ats, r_codes, r_tags,
+                            r_priorities);
     END IF;
     -- All at once and in order, so that no two sessions wait for each other.
     IF coalesce(s_runs, x_runs, n_runs, c_runs, w_runs) IS NOT NULL THEN
         PERFORM lock_runs(s_runs || x_runs || n_runs || c_runs || w_runs || ARRAY (
             SELECT r.parent_run_id FROM unnest(c_runs) AS u (run_id)
             JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id WHERE r.parent_run_id IS NOT NULL));
+    END IF;
+
+    IF coalesce(s_runs, c_runs) IS NOT NULL AND EXISTS (SELECT FROM concurrency) THEN
+        PERFORM lock_gates_of(s_runs, s_workflows, c_runs);
     END IF;
 
     IF e_runs IS NOT NULL THEN

@@ -66,12 +66,15 @@ END $$;
 -- Ask a run to stop. Asked again, it changes nothing.
 CREATE FUNCTION request_cancel(p_namespace text, p_run_id uuid, OUT accepted boolean, OUT owner uuid)
 LANGUAGE plpgsql AS $$
+DECLARE
+    run runs;
 BEGIN
-    PERFORM check_open(lock_run(p_namespace, p_run_id));
+    run := lock_run(p_namespace, p_run_id);
+    PERFORM check_open(run);
     UPDATE runs r SET cancelled_at = clock_timestamp()
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.cancelled_at IS NULL;
     accepted := FOUND;
-    IF accepted THEN
+    IF accepted AND NOT end_unbegun(run) THEN
         PERFORM put_letters(ARRAY [p_run_id], ARRAY [1::smallint], ARRAY ['requested'], ARRAY [NULL::bytea]);
     END IF;
     SELECT o.host_id INTO owner FROM owned o WHERE o.shard = shard_of(p_run_id) AND o.run_id = p_run_id;
@@ -118,8 +121,9 @@ $$;
 CREATE FUNCTION signal_with_start(
     p_host uuid, p_epoch bigint, p_namespace text, p_run_id uuid, p_workflow text, p_durability smallint, p_seed bytea,
     p_key text, p_input bytea, p_timeout bigint, p_signal text, p_payload bytea, p_signal_id text, p_inbox_max integer,
-    p_inbox_bytes_max bigint = 9223372036854775807, p_tags text = NULL,
-    OUT outcome smallint, OUT component text, OUT version integer, OUT started_at timestamptz, OUT deadline_at timestamptz
+    p_inbox_bytes_max bigint = 9223372036854775807, p_tags text = NULL, p_priority smallint = NULL, p_concurrency_key text = NULL,
+    OUT outcome smallint, OUT component text, OUT version integer, OUT started_at timestamptz, OUT deadline_at timestamptz,
+    OUT is_limited boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -127,12 +131,13 @@ DECLARE
 BEGIN
     SELECT s.* INTO started FROM start_runs(
         p_host, p_epoch, ARRAY [p_namespace], ARRAY [p_run_id], ARRAY [p_workflow], ARRAY [p_durability], ARRAY [p_seed],
-        ARRAY [p_key], ARRAY [p_input], ARRAY [p_timeout], ARRAY [p_tags]) s;
+        ARRAY [p_key], ARRAY [p_input], ARRAY [p_timeout], ARRAY [p_tags], ARRAY [p_priority], ARRAY [p_concurrency_key]) s;
     outcome := started.outcome;
     component := started.component;
     version := started.version;
     started_at := started.started_at;
     deadline_at := started.deadline_at;
+    is_limited := started.is_limited;
     IF outcome = 2 AND EXISTS (SELECT 1 FROM runs r WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id
                                AND r.namespace = p_namespace AND r.workflow = p_workflow) THEN
         outcome := 1;

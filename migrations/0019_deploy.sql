@@ -45,6 +45,6 @@ BEGIN
     FROM (SELECT DISTINCT w.version FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component) w
     WHERE v.namespace = p_namespace AND v.component = p_component AND v.version = w.version AND v.version <> p_version;
     DELETE FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component;
-    INSERT INTO workflows (namespace, workflow, component, version)
-    SELECT p_namespace, unnest(p_workflows), p_component, p_version;
+    INSERT INTO workflows (namespace, workflow, component, version, is_limited)
+    SELECT p_namespace, u.workflow, p_component, p_version, is_limited(p_namespace, u.workflow) FROM unnest(p_workflows) AS u (workflow);
 END $$;

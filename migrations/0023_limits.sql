@@ -41,15 +41,19 @@ END $$;
 CREATE FUNCTION get_namespaces(p_namespace text, p_after text, p_limit integer)
 RETURNS TABLE (
     namespace text, limits text, seal_payloads boolean, created_at timestamptz, bytes bigint, archive_after interval,
-    keep_runs bigint, delete_after interval, keep_keys interval, export_archive boolean
-) LANGUAGE sql STABLE AS $$
+    keep_runs bigint, delete_after interval, keep_keys interval, export_archive boolean, limited_steps text[]
+) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT n.namespace, n.limits, n.seal_payloads, n.created_at,
            coalesce((SELECT sum(s.bytes) FROM storage s WHERE s.namespace = n.namespace), 0)::bigint, n.archive_after,
-           n.keep_runs, n.delete_after, n.keep_keys, n.export_archive
+           n.keep_runs, n.delete_after, n.keep_keys, n.export_archive,
+           (SELECT array_agg(l.step) FROM rate_limits l WHERE l.namespace = n.namespace)
     FROM namespaces n
     WHERE (p_namespace IS NULL OR n.namespace = p_namespace) AND n.namespace > p_after
     ORDER BY n.namespace LIMIT p_limit;
-$$;
+END $$;
 
 -- A host has added so much (or, with a negative number, taken away) since it last said so. Returns what all of these namespaces
 -- keep now, and their limits.

@@ -36,7 +36,8 @@ BEGIN
         -- A session that has not said for which namespace it asks is refused.
         SELECT 'namespace = current_setting(''windlass.namespace'')' AS own, t.name
         FROM unnest(ARRAY [
-            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses', 'resumes',
+            'namespaces', 'components', 'versions', 'workflows', 'grants', 'runs', 'ready', 'owned', 'parked', 'paused', 'pauses',
+            'resumes', 'queued', 'concurrency', 'gates', 'slots', 'rate_limits',
             'pins', 'audit_log', 'audit_heads', 'api_keys', 'data_keys', 'secrets', 'schedules', 'schedule_ticks',
             'archived_runs', 'run_tags'
         ]) AS t (name)
@@ -67,7 +68,12 @@ BEGIN
         'SELECT, INSERT, DELETE ON components, pins',
         'SELECT, INSERT ON signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, closed_at) ON runs',
+        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, closed_at, is_limited) ON runs',
+        'UPDATE (is_limited) ON workflows',
+        'SELECT, INSERT, DELETE ON queued, slots',
+        'SELECT, INSERT, DELETE, UPDATE (taken) ON gates',
+        'SELECT, INSERT, DELETE, UPDATE (per_second, burst, next_at) ON rate_limits',
+        'SELECT, INSERT, DELETE, UPDATE (max_runs, max_per_key, is_settled) ON concurrency',
         'SELECT, DELETE ON owned, parked',
         'SELECT, INSERT, DELETE, UPDATE (at) ON paused',
         'SELECT, INSERT, DELETE ON pauses',

@@ -30,7 +30,8 @@ $$;
 CREATE FUNCTION run_state_name(r runs) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT (ARRAY ['ready', 'running', 'waiting', 'completed', 'failed', 'cancelled', 'quarantined', 'paused'])[1 + run_state(
         r, EXISTS (SELECT FROM owned o WHERE o.shard = r.shard AND o.run_id = r.run_id),
-        EXISTS (SELECT FROM parked p WHERE p.shard = r.shard AND p.run_id = r.run_id))];
+        EXISTS (SELECT FROM parked p WHERE p.shard = r.shard AND p.run_id = r.run_id)
+        OR EXISTS (SELECT FROM queued q WHERE q.shard = r.shard AND q.run_id = r.run_id))];
 $$;
 
 -- Pause a run. Returns the host that is at it, so that it can be told.
@@ -67,9 +68,10 @@ BEGIN
     IF NOT is_paused(p_namespace, run.workflow) THEN
         WITH gone AS (
             DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id
-            RETURNING p.shard, p.namespace, p.run_id, p.strikes
+            RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
         )
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g;
     END IF;
     PERFORM audit(p_namespace, p_who, 'run.resume', p_run_id::text, '{}');
 END $$;
@@ -137,9 +139,10 @@ BEGIN
         FOR UPDATE OF p SKIP LOCKED
     ), gone AS (
         DELETE FROM paused p USING free f WHERE p.shard = f.shard AND p.run_id = f.run_id
-        RETURNING p.shard, p.namespace, p.run_id, p.strikes
+        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
     ), here AS (
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g
     )
     SELECT g.number, l.shard, l.run_id INTO released, next_shard, next_id
     FROM (SELECT count(*) AS number FROM gone) g
@@ -153,7 +156,8 @@ CREATE FUNCTION end_resume(p_namespace text, p_resumed_at timestamptz) RETURNS v
     WHERE s.namespace = p_namespace AND s.resumed_at = p_resumed_at AND s.resumed_at < clock_timestamp() - interval '1 minute';
 $$;
 
--- Go on with a run that was quarantined, after what was wrong has been mended: its history is as it was, and nothing is held against it.
+-- Go on with a run that was quarantined, after what was wrong has been mended: its history is as it was, and nothing is held against it. The
+-- slots that it had are somebody else's: it has to have others, if its workflow is limited.
 CREATE FUNCTION retry_run(p_namespace text, p_run_id uuid, p_who text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
@@ -162,7 +166,8 @@ BEGIN
     IF run.state <> 4 THEN
         PERFORM refuse_state(format('run %s', p_run_id), run_state_name(run));
     END IF;
-    UPDATE runs r SET state = 0, result = NULL, failure_code = NULL WHERE r.shard = run.shard AND r.run_id = p_run_id;
-    INSERT INTO ready (shard, namespace, run_id, strikes) VALUES (run.shard, run.namespace, p_run_id, 0);
+    UPDATE runs r SET state = 0, result = NULL, failure_code = NULL, is_limited = true
+    WHERE r.shard = run.shard AND r.run_id = p_run_id;
+    PERFORM enter_gates(ARRAY [p_run_id]);
     PERFORM audit(p_namespace, p_who, 'run.retry', p_run_id::text, '{}');
 END $$;

@@ -114,7 +114,7 @@ RETURNS TABLE (kind integer, first bigint, second bigint, seq integer, line json
         'parent_run_id', p_run.parent_run_id, 'parent_call', p_run.parent_call, 'generation', p_run.generation,
         'first_seq', p_run.first_seq, 'first_call', p_run.first_call, 'continued_at', p_run.continued_at,
         'told', p_run.told, 'lineage', p_run.lineage, 'closed_at', p_run.closed_at, 'failure_code', p_run.failure_code,
-        'tags', p_run.tags,
+        'tags', p_run.tags, 'priority', p_run.priority, 'concurrency_key', p_run.concurrency_key,
         'events', coalesce((SELECT e.seq + 1 FROM events e WHERE e.shard = p_run.shard AND e.run_id = p_run.run_id
                             ORDER BY e.seq DESC LIMIT 1), 0))
     UNION ALL

@@ -24,6 +24,7 @@ BEGIN
             UNION ALL SELECT q.shard, q.run_id FROM owned q WHERE q.namespace = p_namespace
             UNION ALL SELECT q.shard, q.run_id FROM parked q WHERE q.namespace = p_namespace
             UNION ALL SELECT q.shard, q.run_id FROM paused q WHERE q.namespace = p_namespace
+            UNION ALL SELECT q.shard, q.run_id FROM queued q WHERE q.namespace = p_namespace
             UNION ALL SELECT r.shard, r.run_id FROM runs r WHERE r.namespace = p_namespace AND r.state = 4
         ) live JOIN runs r ON r.shard = live.shard AND r.run_id = live.run_id
         WHERE r.component = p_component AND r.version = p_version LIMIT p_limit

@@ -62,6 +62,7 @@ RETURN CASE WHEN EXISTS (SELECT FROM owned o WHERE o.shard = p_shard AND o.run_i
             WHEN p_paused_at IS NOT NULL THEN 7
             WHEN EXISTS (SELECT FROM pauses u WHERE u.namespace = p_namespace AND u.workflow IN ('', p_workflow)) THEN 7
             WHEN EXISTS (SELECT FROM parked p WHERE p.shard = p_shard AND p.run_id = p_run_id) THEN 2
+            WHEN EXISTS (SELECT FROM queued q WHERE q.shard = p_shard AND q.run_id = p_run_id) THEN 2
             ELSE 0 END;
 
 -- What follows reads an index from its newest end on and stops when it has enough, whatever the planner thinks of it: it cannot know for how
@@ -148,8 +149,9 @@ BEGIN
     END IF;
     -- Of the two tables that are small, as a rule, all is read.
     IF f.state = 0 THEN
-        PERFORM FROM generate_series(0, 15) AS n (number) CROSS JOIN LATERAL (
-            SELECT FROM ready q WHERE q.shard = n.number::smallint AND q.namespace = p_namespace LIMIT 1001) q OFFSET 1000 LIMIT 1;
+        PERFORM FROM generate_series(0, 15) AS n (number) CROSS JOIN generate_series(1, 5) AS m (priority) CROSS JOIN LATERAL (
+            SELECT FROM ready q WHERE q.shard = n.number::smallint AND q.priority = m.priority AND q.namespace = p_namespace
+            LIMIT 1001) q OFFSET 1000 LIMIT 1;
         best := CASE WHEN NOT FOUND THEN 'ready' END;
     ELSIF f.state = 1 THEN
         PERFORM FROM owned o WHERE o.namespace = p_namespace OFFSET 1000 LIMIT 1;
@@ -268,8 +270,9 @@ BEGIN
             ORDER BY r.started_at DESC, r.run_id DESC LIMIT p_limit;
         WHEN 'ready' THEN
             RETURN QUERY SELECT r.shard, r.run_id, r.started_at, true
-            FROM generate_series(0, 15) AS n (number)
-            CROSS JOIN LATERAL (SELECT q.shard, q.run_id FROM ready q WHERE q.shard = n.number::smallint AND q.namespace = p_namespace
+            FROM generate_series(0, 15) AS n (number) CROSS JOIN generate_series(1, 5) AS m (priority)
+            CROSS JOIN LATERAL (SELECT q.shard, q.run_id FROM ready q
+                                WHERE q.shard = n.number::smallint AND q.priority = m.priority AND q.namespace = p_namespace
                                 LIMIT 1001) q
             CROSS JOIN LATERAL (
                 SELECT r.shard, r.run_id, r.started_at FROM runs r

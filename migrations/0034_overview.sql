@@ -1,7 +1,7 @@
 -- How runs stand, for people and programs that look after many of them: one call for any number of runs.
 --
 -- The database knows what was delivered to a run (events), what its steps failed with or have been at for long (attempts), and what it
--- waits for while no host is at it (parked, paused). A step that a host has begun a moment ago is in none of them yet.
+-- waits for while no host is at it (parked, paused, queued). A step that a host has begun a moment ago is in none of them yet.
 
 -- Steps of these runs, since they last continued as new: the last thousand that were delivered to each, and those that are open.
 --
@@ -111,15 +111,17 @@ BEGIN
                CASE WHEN r.state > 0 THEN r.state + 2
                     WHEN o.run_id IS NOT NULL THEN 1
                     WHEN r.paused_at IS NOT NULL OR w.is_paused THEN 7
-                    WHEN p.run_id IS NOT NULL THEN 2 ELSE 0 END::smallint AS status,
+                    WHEN p.run_id IS NOT NULL OR z.run_id IS NOT NULL THEN 2 ELSE 0 END::smallint AS status,
                coalesce(o.strikes, p.strikes, h.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
-               convert_from(coalesce(p.open_calls, nullif(h.open_calls, '')), 'UTF8')::jsonb AS open_calls
+               convert_from(coalesce(p.open_calls, nullif(h.open_calls, ''),
+                                     CASE WHEN r.is_limited THEN waits_for_slot(r.shard, r.run_id) END), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
         JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.namespace = p_namespace
         LEFT JOIN owned o ON o.shard = r.shard AND o.run_id = r.run_id
         LEFT JOIN parked p ON p.shard = r.shard AND p.run_id = r.run_id
         LEFT JOIN paused h ON h.shard = r.shard AND h.run_id = r.run_id
-        LEFT JOIN ready q ON r.state = 0 AND o.run_id IS NULL AND p.run_id IS NULL AND h.run_id IS NULL
+        LEFT JOIN queued z ON r.is_limited AND z.shard = r.shard AND z.run_id = r.run_id
+        LEFT JOIN ready q ON r.state = 0 AND o.run_id IS NULL AND p.run_id IS NULL AND h.run_id IS NULL AND z.run_id IS NULL
              AND q.shard = r.shard AND q.namespace = r.namespace AND q.run_id = r.run_id
         CROSS JOIN LATERAL (
             SELECT EXISTS (SELECT FROM pauses w WHERE w.namespace = r.namespace AND w.workflow IN ('', r.workflow)) AS is_paused) w
@@ -139,7 +141,8 @@ BEGIN
                 WHEN w.health = 'quarantined' THEN 'investigate'
                 WHEN w.health = 'failed' THEN 'retry'
                 WHEN w.health = 'paused' THEN 'resume'
-                WHEN w.status = 2 AND w.wake_at IS NULL AND NOT w.open_calls @> '[{"kind": "child"}]' THEN 'signal'
+                WHEN w.status = 2 AND w.wake_at IS NULL AND NOT w.open_calls @> '[{"kind": "child"}]'
+                     AND NOT w.open_calls @> '[{"kind": "slot"}]' THEN 'signal'
                 WHEN w.state = 0 THEN 'wait'
                 ELSE 'none' END,
            CASE WHEN w.state = 1 THEN 1
@@ -155,10 +158,10 @@ BEGIN
 END $$;
 
 -- How many runs stand where, of a namespace, or of all together (as the owner of the tables): ready, and suspects among them; running;
--- waiting, and late among them, whose time has come; paused, and put aside; with the time since when the first of them does.
+-- waiting, and late among them, whose time has come; paused, and put aside; queued, for a slot (0036); with the time since when the first of them does.
 CREATE FUNCTION queue_depths(p_namespace text)
 RETURNS TABLE (queue text, depth bigint, oldest_at timestamptz) LANGUAGE plpgsql STABLE
--- All of four small tables is read, and so in the order in which it lies there.
+-- All of five small tables is read, and so in the order in which it lies there.
 SET enable_seqscan = on AS $$
 BEGIN
     RETURN QUERY
@@ -176,7 +179,9 @@ BEGIN
         FROM parked p WHERE p_namespace IS NULL OR p.namespace = p_namespace
     ) p CROSS JOIN LATERAL (VALUES ('waiting', p.depth, p.oldest_at), ('late', p.late, p.late_at)) AS u (queue, depth, oldest_at)
     UNION ALL
-    SELECT 'paused', count(*), min(h.at) FROM paused h WHERE p_namespace IS NULL OR h.namespace = p_namespace;
+    SELECT 'paused', count(*), min(h.at) FROM paused h WHERE p_namespace IS NULL OR h.namespace = p_namespace
+    UNION ALL
+    SELECT 'queued', count(*), min(z.at) FROM queued z WHERE p_namespace IS NULL OR z.namespace = p_namespace;
 END $$;
 
 -- Figures of a namespace by name. Counts of runs stop at 10,000.

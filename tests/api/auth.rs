@@ -49,7 +49,7 @@ impl Operation {
     fn path(&self, namespace: &str, run: &str, key: &str) -> String {
         let path = self.path.replace("{namespace}", namespace).replace("{run_id}", run).replace("{key_id}", key);
         let path = path.replace("{name}", "some-name").replace("{component}", "some-component");
-        let path = path.replace("{workflow}", "some-workflow").replace("{version}", "1");
+        let path = path.replace("{workflow}", "some-workflow").replace("{version}", "1").replace("{step}", "some-step");
         assert!(!path.contains('{'), "{path}: say what stands in the place");
         path
     }

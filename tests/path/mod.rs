@@ -2,6 +2,7 @@
 
 mod archive;
 mod cancel;
+mod concurrency;
 mod continue_as_new;
 mod deadline;
 mod divergence;
@@ -9,6 +10,8 @@ mod fork;
 mod go_ahead;
 mod long;
 mod pause;
+mod priority;
+mod rates;
 mod replay;
 mod retry;
 mod rewind;

@@ -3,6 +3,7 @@
 mod holes;
 mod interleavings;
 mod pages;
+mod queueing;
 mod resumes;
 mod retention;
 mod seals;

@@ -16,7 +16,7 @@ use crate::harness::guests::repository;
 const OF_HOSTS: [&str; 3] = ["_sqlx_migrations", "hosts", "storage"];
 
 /// Rows of the tenant `default` in the tables that a run with everything leaves empty.
-const THE_REST: [&str; 13] = [
+const THE_REST: [&str; 18] = [
     "INSERT INTO run_tags (namespace, tag, started_at, run_id, shard) VALUES ('default', 'a=b', now(), RUN, 0)",
     "INSERT INTO components (namespace, digest, bytes) VALUES ('default', sha256('x'), 'x')",
     "INSERT INTO ready (shard, run_id, namespace, strikes) VALUES (0, RUN, 'default', 0)",
@@ -25,6 +25,11 @@ const THE_REST: [&str; 13] = [
     "INSERT INTO paused (shard, run_id, namespace, strikes, open_calls) VALUES (shard_of(RUN), RUN, 'default', 0, '[]')",
     "INSERT INTO resumes (namespace) VALUES ('default')",
     "INSERT INTO pins (namespace, component, version) VALUES ('default', 'c', 1)",
+    "INSERT INTO queued (shard, run_id, namespace, gate_id, level, priority) VALUES (shard_of(RUN), RUN, 'default', 1, 2, 3)",
+    "INSERT INTO concurrency (namespace, workflow, max_runs) VALUES ('default', 'another', 1)",
+    "INSERT INTO gates (namespace, workflow, key) VALUES ('default', 'another', '')",
+    "INSERT INTO slots (shard, run_id, gate_id, namespace) VALUES (shard_of(RUN), RUN, 1, 'default')",
+    "INSERT INTO rate_limits (namespace, step, per_second, burst) VALUES ('default', 's', 1, 1)",
     "INSERT INTO pauses (namespace, workflow) VALUES ('default', 'another')",
     "INSERT INTO children (shard, run_id, call, child_id, abandon) VALUES (shard_of(RUN), RUN, 0, RUN, false)",
     "SELECT send_signal('default', RUN, 's', 'null', 'id', 10)",

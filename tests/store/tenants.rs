@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use windlass_host::model::{
-    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Reach, RunId,
-    Schedule, ScheduleSpec, Scope, SecretBinding, Tags, Timestamp, Who, run_of_tick,
+    ApiKey, Durability, Failure, GuestLimits, Level, Manifest, Name, Namespace, Origin, Overlap, Payload, Priority,
+    Reach, RunId, Schedule, ScheduleSpec, Scope, SecretBinding, Tags, Timestamp, Who, run_of_tick,
 };
 use windlass_host::store::{
     Deployment, Error, InboxMax, NewKey, NewRun, Point, PutSchedule, RunFilter, RunsOfTicks, Standpoint, Started,
@@ -39,6 +39,7 @@ pub(super) const OF_NO_TENANT: [(&str, &str); 22] = [
     ("look_at", "of runs that this host has claimed; the API has no way to it"),
     ("resumes", "for all namespaces; the API has no way to it"),
     ("end_resume", "of hosts; the API has no way to it"),
+    ("unsettled_concurrency", "for all namespaces; the API has no way to it"),
     ("orphans", "of runs that this host owns; the API has no way to it"),
 ];
 
@@ -48,7 +49,7 @@ pub(super) fn used() -> BTreeSet<String> {
     let mut files: Vec<_> = api.map(|entry| entry.expect("a file").path()).collect();
     let run = ["namespaces", "program", "rewind", "runner", "secrets", "trial", "upload"]
         .map(|file| format!("run/{file}.rs"));
-    let worker = ["authenticate", "control", "host", "namespaces", "rewind", "schedules", "versions"];
+    let worker = ["authenticate", "concurrency", "control", "host", "namespaces", "rewind", "schedules", "versions"];
     for file in run.into_iter().chain(worker.map(|file| format!("worker/{file}.rs"))) {
         files.push(repository().join("host/src").join(file));
     }
@@ -134,6 +135,20 @@ impl Walk {
         self.saw_nothing("resume_workflow", is_none(resumed));
         self.saw_nothing("release_paused", store.release_paused(&other, None, 10).await.expect("asked") == (0, None));
         self.saw_nothing("pauses", store.pauses(&other).await.expect("read").is_empty());
+        let limited = store.set_concurrency(&other, Some(&workflow), (Some(1), None), &Who::Dev).await;
+        self.saw_nothing("set_concurrency", is_none(limited));
+        let counted = store.count_under_way(&other, Some(&workflow), 10).await.expect("asked");
+        self.saw_nothing("count_under_way", counted == 0);
+        let gone = store.settle_gates(&other, Some(&workflow), 10).await.expect("asked");
+        self.saw_nothing("settle_gates", gone == 0);
+        self.saw_nothing("list_concurrency", store.list_concurrency(&other).await.expect("read").is_empty());
+        self.saw_nothing("unset_rate_limit", !store.unset_rate_limit(&other, &name, &Who::Dev).await.expect("asked"));
+        self.saw_nothing("list_rate_limits", store.list_rate_limits(&other).await.expect("read").is_empty());
+        // The same step of another is another: only the one's own is limited.
+        assert!(store.set_rate_limit(&other, &name, (1.0, 1), &Who::Dev).await.expect("set"));
+        let default = Namespace::new("default").expect("a namespace");
+        let turns = store.reserve_attempts(&default, &name, 1).await.expect("asked");
+        self.saw_nothing("set_rate_limit", turns.is_none());
         let start = NewRun {
             run_id: RunId::new(),
             namespace: other,
@@ -143,6 +158,8 @@ impl Walk {
             idempotency_key: None,
             timeout: None,
             tags: Tags::default(),
+            priority: Priority::default(),
+            concurrency_key: None,
             signal: None,
         };
         let started = store.start_run(&start, None).await.expect("asked");
@@ -260,9 +277,9 @@ impl Walk {
         let new = NewKey { key: &new, reach: &nowhere, scopes: &[], name: "x", lifetime: None, who: &Who::Dev };
         let refused = store.create_key(new).await;
         self.saw_nothing("create_key", matches!(refused, Err(Error::NoSuchNamespace)));
-        // The deployment above, and what was granted and taken back, is all that is to be seen.
+        // The deployment and the limit above, and what was granted and taken back, is all that is to be seen.
         let (entries, head) = store.audit_log(&reach, 0, 10).await.expect("read");
-        self.saw_nothing("audit_log", entries.len() == 3 && head.seq == 3);
+        self.saw_nothing("audit_log", entries.len() == 4 && head.seq == 4);
     }
 }
 

@@ -58,6 +58,8 @@ mod schedules;
 mod send_signal;
 mod send_update;
 mod serve;
+mod set_concurrency;
+mod set_rate_limit;
 mod set_secret;
 mod slow_body;
 mod start_run;
@@ -120,6 +122,8 @@ pub use schedules::{ScheduleView, TickView};
 pub use send_signal::Accepted;
 pub use send_update::UpdateView;
 pub use serve::{Entrance, Peer};
+pub use set_concurrency::{ConcurrencyLimits, ConcurrencyView, SetConcurrency, SetNamespaceConcurrency};
+pub use set_rate_limit::{RateLimitView, RateLimits, SetRateLimit};
 pub use set_secret::SecretSet;
 pub use start_run::{StartRun, StartSignal};
 pub use step_readiness::{RunIds, StepView, Steps};
@@ -191,6 +195,11 @@ fn routes(inside: Option<Inside>, component_bytes: usize) -> Routes {
         .add(Scope::Operate, routes!(pause_workflow::pause_namespace))
         .add(Scope::Operate, routes!(pause_workflow::resume_namespace))
         .add(Scope::Read, routes!(pause_workflow::list_pauses))
+        .add(Scope::Operate, routes!(set_concurrency::set_concurrency))
+        .add(Scope::Read, routes!(set_concurrency::list_concurrency))
+        .add_for_all(Scope::Admin, routes!(set_concurrency::set_namespace_concurrency))
+        .add(Scope::Operate, routes!(set_rate_limit::set_rate_limit, set_rate_limit::unset_rate_limit))
+        .add(Scope::Read, routes!(set_rate_limit::list_rate_limits))
         .add(Scope::Read, routes!(list_schedules::list_schedules))
         .add(Scope::Read, routes!(get_schedule::get_schedule))
         .add(Scope::Operate, routes!(put_schedule::put_schedule, delete_schedule::delete_schedule))

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::view::EventView;
 use crate::model::{
     Ask, Call, CancelReason, ChildOptions, Durability, Event, EventKind, Lineage, Name, Namespace, Origin, Outcome,
-    Payload, RunId, RunInfo, Seed, StepOptions, Timestamp,
+    Payload, Priority, RunId, RunInfo, Seed, StepOptions, Timestamp,
 };
 use crate::store::Claimed;
 
@@ -113,6 +113,7 @@ impl RecordedRun {
             started_at: self.started_at,
             seed: Seed(seed.ok_or(Unreadable("the seed"))?.to_be_bytes()),
             durability: Durability::Output,
+            priority: Priority::default(),
             deadline: self.deadline_at,
             // Which of its parent's calls it was, a guest cannot see.
             parent: self.parent_run_id.map(|parent| (parent, 0)),

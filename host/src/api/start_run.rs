@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{self, Json, Path, Query, Wait};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
-use crate::model::{Durability, Name, Namespace, Payload, RunId, Tags, duration_from_us, duration_us};
+use crate::model::{Durability, Name, Namespace, Payload, Priority, RunId, Tags, duration_from_us, duration_us};
 use crate::store::{InboxMax, NewRun, NewSignal, Started};
 use crate::worker::Host;
 
@@ -38,6 +38,14 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     #[schema(value_type = HashMap<String, String>)]
     pub tags: Tags,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last. Its children have the same.
+    #[serde(default, skip_serializing_if = "Priority::is_default")]
+    #[schema(value_type = u8, minimum = 1, maximum = 5, default = 3)]
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once as was set for the workflow; others wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub concurrency_key: Option<String>,
     /// A signal that it gets in the same moment. With an idempotency key, a run that is there already gets the signal, and the
     /// input does not count: start it if it is not there, and send it the signal in any case, both or neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,9 +106,13 @@ pub(super) async fn start_run(
     Json(request): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let idempotency_key = extract::header(&headers, "Idempotency-Key", KEY_LENGTH_MAX)?;
-    let StartRun { workflow, input, durability, timeout, tags, signal } = request;
+    let StartRun { workflow, input, durability, timeout, tags, priority, concurrency_key, signal } = request;
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
+    }
+    if concurrency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_LENGTH_MAX || key.contains('\0')) {
+        let detail = format!("a concurrency key has 1 to {KEY_LENGTH_MAX} bytes, none of them zero");
+        return Err(Problem::new(Code::BadRequest, detail));
     }
     let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
     let signal = match signal {
@@ -117,6 +129,8 @@ pub(super) async fn start_run(
         idempotency_key,
         timeout,
         tags,
+        priority,
+        concurrency_key,
         signal,
     };
     let wait = parameters.wait.0;
@@ -124,6 +138,7 @@ pub(super) async fn start_run(
     let watcher = host.watchers().watch(run_id);
     let (status, run_id) = match host.start_run(&run, !wait.is_zero()).await? {
         Started::New(info) => (StatusCode::CREATED, info.run_id),
+        Started::Queued(run_id) => (StatusCode::CREATED, run_id),
         Started::Before(run_id) => (StatusCode::OK, run_id),
         Started::Conflict(run_id) => {
             let detail = format!("run {run_id} was started with this key, for another workflow or with another input");

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{
-    Ask, Durability, Event, EventKind, Failure, Fork, GuestLimits, Level, Outcome, Payload, Retention, RunState, Tags,
-    Timestamp,
+    Ask, Durability, Event, EventKind, Failure, Fork, GuestLimits, Level, Outcome, Payload, Priority, Retention,
+    RunState, Tags, Timestamp,
 };
 use crate::store::{self, NamespaceSummary, RunListing, RunSummary, Source};
 
@@ -34,8 +34,9 @@ pub struct NamespaceView {
 impl NamespaceView {
     /// Of a namespace at a host with these limits.
     pub fn new(summary: NamespaceSummary, limits: &GuestLimits) -> Self {
-        let NamespaceSummary { namespace, limits: own_limits, seal_payloads, created_at, stored_bytes, retention } =
-            summary;
+        let NamespaceSummary {
+            namespace, limits: own_limits, seal_payloads, created_at, stored_bytes, retention, ..
+        } = summary;
         let with = limits.with(&own_limits);
         let limits = GuestLimits::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), with.get(name)?))).collect();
         let stored_bytes = stored_bytes.unsigned_abs();
@@ -100,6 +101,13 @@ pub struct RunView {
     /// The run that it is a fork of.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub forked_from: Option<Fork>,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last.
+    #[serde(default)]
+    #[schema(value_type = u8)]
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub concurrency_key: Option<String>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -166,6 +174,8 @@ impl From<RunSummary> for RunView {
             generation: run.generation,
             rewinds: run.lineage.rewinds(run.run_id),
             forked_from: run.lineage.forked_from,
+            priority: run.priority,
+            concurrency_key: run.concurrency_key,
             closed_at: run.closed_at,
             events: run.events,
             wake_at: run.wake_at,

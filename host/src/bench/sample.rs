@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Ask, Call, Durability, Event, EventKind, Lineage, Name, Namespace, Origin, Outcome, Payload, RunId, RunInfo, Seed,
-    Timestamp,
+    Ask, Call, Durability, Event, EventKind, Lineage, Name, Namespace, Origin, Outcome, Payload, Priority, RunId,
+    RunInfo, Seed, Timestamp,
 };
 
 /// An event of the load `naps`: the nap of this number is over.
@@ -28,6 +28,7 @@ pub fn run_of(workflow: &str) -> Arc<RunInfo> {
         started_at: began_at,
         seed: Seed([1; 16]),
         durability: Durability::Output,
+        priority: Priority::default(),
         deadline: None,
         parent: None,
         origin: Origin::new(began_at),

@@ -9,6 +9,7 @@ mod bench;
 mod cancel;
 mod client;
 mod compile;
+mod concurrency;
 mod context;
 mod count;
 mod credentials;
@@ -33,6 +34,7 @@ mod namespace;
 mod output;
 mod pause;
 mod queues;
+mod rate_limit;
 mod replay;
 mod retry;
 mod rewind;
@@ -140,6 +142,10 @@ enum Command {
     Resume(pause::Resume),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
+    /// Limit how many runs of a workflow, or of the namespace, are under way at once
+    Concurrency(concurrency::Concurrency),
+    /// Limit how many attempts of a step begin in a second
+    RateLimit(rate_limit::RateLimit),
     /// Try again what a run has failed at, or go on with one that was quarantined
     Retry(retry::Retry),
     /// Let a run go on from before one of its events
@@ -232,6 +238,8 @@ impl Cli {
             Command::Pause(pause) => pause.run(&client()?).await,
             Command::Resume(resume) => resume.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
+            Command::Concurrency(concurrency) => concurrency.run(&client()?).await,
+            Command::RateLimit(rate_limit) => rate_limit.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
             Command::Rewind(rewind) => rewind.run(&client()?).await,
             Command::Fork(fork) => fork.run(&client()?).await,

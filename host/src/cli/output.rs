@@ -144,6 +144,12 @@ fn describe(run: &RunView) {
     if run.generation > 0 {
         line(format!("continued as new {} times", run.generation));
     }
+    if !run.priority.is_default() {
+        line(format!("priority  {}", run.priority));
+    }
+    if let Some(key) = &run.concurrency_key {
+        line(format!("key       {key} (concurrency)"));
+    }
     if !run.tags.is_empty() {
         line(format!("tags      {}", run.tags.written().collect::<Vec<_>>().join(", ")));
     }

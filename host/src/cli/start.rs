@@ -11,7 +11,7 @@ use super::output::Spinner;
 use super::{Done, output};
 use crate::api::view::RunView;
 use crate::api::{StartRun, StartSignal};
-use crate::model::{self, Name, Payload, Tag, Tags};
+use crate::model::{self, Name, Payload, Priority, Tag, Tags};
 
 #[derive(Args, Debug)]
 pub(super) struct Start {
@@ -32,6 +32,12 @@ pub(super) struct Start {
     /// What the run is found by; several times: several tags
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<Tag>,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last
+    #[arg(long, default_value_t)]
+    priority: Priority,
+    /// Of the runs of the workflow that have the same key, so many may be under way at once as `concurrency set` says; others wait
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
     /// A signal that the run gets in the same moment; one that is there already, by its key, only gets the signal
     #[arg(long, value_name = "NAME")]
     signal: Option<Name>,
@@ -62,7 +68,9 @@ impl Start {
         let signal_payload = payload(&self.signal_payload).await.context("--signal-payload")?;
         let (payload, id) = (signal_payload, self.signal_id);
         let signal = self.signal.map(|name| StartSignal { name, payload, id });
-        let body = StartRun { workflow: self.workflow, input, durability, timeout: self.timeout, tags, signal };
+        let (timeout, priority, concurrency_key) = (self.timeout, self.priority, self.concurrency_key);
+        let workflow = self.workflow;
+        let body = StartRun { workflow, input, durability, timeout, tags, priority, concurrency_key, signal };
         let mut request = client.request(Method::POST, "/runs").json(&body);
         if let Some(key) = &self.key {
             request = request.header("Idempotency-Key", key);

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{CallId, Lineage, Name, Namespace, RunId, Timestamp};
+use super::{CallId, Lineage, Name, Namespace, Priority, RunId, Timestamp};
 
 /// What is fixed for the whole of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct RunInfo {
     pub seed: Seed,
     /// When the guest sees an event.
     pub durability: Durability,
+    /// Before which others it is taken up, and after which.
+    pub priority: Priority,
     /// When it is asked to stop by itself.
     pub deadline: Option<Timestamp>,
     /// The run that started it, and the call that did.

@@ -61,7 +61,8 @@ impl Activation {
             }
         }
         self.writer.append(begun.children).await?;
-        self.begin(&begun.steps).await;
+        let steps = self.whose_turn_it_is(begun.steps).await?;
+        self.begin(&steps).await;
         Ok(())
     }
 
@@ -124,6 +125,12 @@ impl Activation {
                     // It was the last, and its failure is the step's: it was not delivered.
                     None => self.step_failed(call, last.attempt, failure),
                 }
+                return None;
+            }
+            if let Some(turn) = last.next_at {
+                step.turn = Some(turn);
+                self.agenda.set(turn, Due::Retry(call));
+                self.steps.insert(call, step);
                 return None;
             }
         }

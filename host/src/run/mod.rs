@@ -18,6 +18,7 @@ mod activate;
 mod active;
 mod agenda;
 mod alarm;
+mod backlog;
 mod computed;
 mod diagnose;
 mod dispatch;
@@ -40,6 +41,7 @@ mod steps;
 mod threads;
 mod trial;
 mod turn;
+mod turns;
 mod upload;
 mod wait;
 

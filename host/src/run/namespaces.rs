@@ -1,5 +1,6 @@
 //! What each namespace may use, as this host knows it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct Tenant {
     pub limits: Arc<GuestLimits>,
     /// What whoever writes for it has to know.
     pub account: Arc<Account>,
+    /// Its steps whose attempts have to wait for their turn.
+    pub limited_steps: Arc<HashSet<String>>,
 }
 
 /// The namespaces that this host has to do with.
@@ -44,12 +47,15 @@ impl Namespaces {
         // Rarely done, and large: apart from whoever asks.
         let load = Box::pin(async {
             let found = self.store.get_namespace(namespace).await?;
-            let (own, stored) = found.map_or((OwnLimits::new(), 0), |found| (found.limits, found.stored_bytes));
+            let (own, stored, steps) = found.map_or((OwnLimits::new(), 0, Vec::new()), |found| {
+                (found.limits, found.stored_bytes, found.limited_steps)
+            });
             let limits = Arc::new(self.limits.with(&own));
             let account = self.accounts.of(namespace);
             account.set(stored, limits.storage_bytes);
             account.seal_under(self.store.payload_key(namespace).await?);
-            Ok::<_, store::Error>(Tenant { limits, account })
+            let limited_steps = Arc::new(steps.into_iter().collect());
+            Ok::<_, store::Error>(Tenant { limits, account, limited_steps })
         });
         self.tenants.try_get_with_by_ref(namespace, load).await
     }

@@ -227,7 +227,8 @@ impl Programs {
         self.trials.enter(namespace).await
     }
 
-    /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it.
+    /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it, or if they
+    /// need a slot first.
     pub(super) async fn newest(&self, namespace: &Namespace, workflow: &Name) -> store::Result<Option<(Name, u32)>> {
         let key = (namespace.clone(), workflow.clone());
         if let Some(newest) = self.newest.get(&key).await {

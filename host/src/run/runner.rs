@@ -9,9 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::activate::Activation;
 use super::active::Place;
+use super::backlog::Backlog;
 use super::residents::Residents;
 use super::send::SENDS_MAX;
 use super::threads::GuestThreads;
+use super::turns::TurnDesk;
 use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
 use crate::fair::Places;
 use crate::model::{RunId, RunInfo};
@@ -61,6 +63,7 @@ pub struct Runner {
     pub(super) step_places: Arc<Places>,
     /// Signals that its runs are sending.
     pub(super) send_places: Arc<Places>,
+    pub(super) turns: Arc<TurnDesk>,
     /// What this host's runs mean to runs of others.
     pub(super) hints: mpsc::UnboundedSender<Hint>,
     /// Cancelled when the host is to stop: what waits is parked at once.
@@ -68,6 +71,7 @@ pub struct Runner {
     /// When the next run that this host has parked is due.
     pub alarm: Alarm,
     active: Active,
+    backlog: Backlog,
     tasks: TaskTracker,
 }
 
@@ -124,7 +128,9 @@ impl Runner {
             residents: Residents::new(residents_max, config.resident_bytes),
             step_places: Places::new(limits.step_instances as usize),
             send_places: Places::new(SENDS_MAX),
+            turns: Arc::new(TurnDesk::new(store.clone())),
             active: Active::new(config.active_max),
+            backlog: Backlog::default(),
             tasks: TaskTracker::new(),
             alarm: Alarm::default(),
             store,
@@ -152,12 +158,16 @@ impl Runner {
         let is_going_on = !self.shutdown.is_cancelled();
         // Before the first commit: a letter that comes right after it finds somebody at home. A run that is there already
         // was started before, and the database will say so.
-        let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
+        let place = if is_going_on { self.try_enter(run) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
-        if let Started::New(_) = started {
+        if started.is_new() {
             self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
+            // One that is limited is for any host, too; whether it waits for one already is not known here.
+            if place.is_none() && matches!(started, Started::New(_)) {
+                self.backlog.left(&run.namespace, run.priority);
+            }
         }
-        let is_ours = place.is_some();
+        let is_ours = place.is_some() && !matches!(started, Started::Queued(_));
         if let (Some(place), Started::New(info)) = (place, &started) {
             let mut new =
                 [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
@@ -177,7 +187,7 @@ impl Runner {
     /// Be at a run before it is written: all that is known of it, it was said here. The database has the last word when it is
     /// written, and until then nothing of it leaves the host. `None`: it has to go the long way, and nothing has happened.
     async fn go_ahead(self: &Arc<Self>, run: &NewRun, is_awaited: bool) -> Option<RunInfo> {
-        if self.shutdown.is_cancelled() || run.signal.is_some() {
+        if self.shutdown.is_cancelled() || run.signal.is_some() || run.concurrency_key.is_some() {
             return None;
         }
         // An error is for the long way to tell.
@@ -186,7 +196,7 @@ impl Runner {
         if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
             return None;
         }
-        let place = self.active.try_enter(run.run_id, &run.namespace)?;
+        let place = self.try_enter(run)?;
         let info = run.accepted(component, version, self.clock.now());
         let start = Start {
             info: Arc::new(info.clone()),
@@ -214,6 +224,17 @@ impl Runner {
             // It may have been written: whoever asks the database finds out.
             Err(_) => None,
         }
+    }
+
+    /// The place of a new run, if there is room, and nothing waits that is to be taken up before it.
+    fn try_enter(&self, run: &NewRun) -> Option<Place> {
+        let is_before_others = self.backlog.is_before(&run.namespace, run.priority);
+        if is_before_others { None } else { self.active.try_enter(run.run_id, &run.namespace) }
+    }
+
+    /// What has just been claimed says what is left. `is_all`: nothing.
+    pub fn note_left(&self, claimed: &[Claimed], is_all: bool) {
+        self.backlog.claimed(claimed.iter().map(|run| (&run.info.namespace, run.info.priority)), is_all);
     }
 
     /// Be at runs that this host has just claimed.

@@ -74,6 +74,8 @@ pub(super) struct OpenStep {
     pub(super) last_failure: Option<Failure>,
     /// The attempt that runs, or is the next to run.
     pub(super) attempt: u32,
+    /// When that may begin, if it has a turn: see `turns.rs`.
+    pub(super) turn: Option<Timestamp>,
     running: Option<Running>,
 }
 
@@ -121,8 +123,8 @@ impl OpenStep {
         let retry = options.retry.or(declared.map(|step| step.retry)).unwrap_or_default();
         let timeout = options.timeout.or(declared.map(|step| step.timeout())).unwrap_or(LONG);
         let total_timeout = options.total_timeout.or(declared.and_then(|step| step.total_timeout()));
-        let (heartbeat, last_failure, running) = (None, None, None);
-        Self { name, input, retry, timeout, total_timeout, heartbeat, last_failure, attempt: 1, running }
+        let (heartbeat, last_failure, turn, running) = (None, None, None, None);
+        Self { name, input, retry, timeout, total_timeout, heartbeat, last_failure, attempt: 1, turn, running }
     }
 
     pub(super) fn is_running(&self) -> bool {

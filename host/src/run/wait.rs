@@ -39,7 +39,7 @@ impl Activation {
             let is_paused = self.letters.pause.is_some();
             self.is_held |= is_paused || self.has_no_room();
             if !self.is_held {
-                self.collect();
+                self.collect().await?;
             } else if !self.is_busy() && self.guest().run().is_quiet() {
                 return Err(if is_paused { Interruption::Paused } else { Interruption::NoRoom });
             }
@@ -80,16 +80,13 @@ impl Activation {
     }
 
     /// What is there now, for the guest.
-    fn collect(&mut self) {
+    async fn collect(&mut self) -> Result<(), Interruption> {
+        let mut retries = Vec::new();
         let now = self.runner.clock.now();
         while let Some(due) = self.agenda.take(now) {
             match due {
                 Due::Sleep(call) => self.deliver(completed(call, Outcome::Ok(Payload::null()), 0)),
-                Due::Retry(call) => {
-                    if let Some(step) = self.steps.get_mut(&call) {
-                        self.step_runner.begin(call, step);
-                    }
-                }
+                Due::Retry(call) => retries.push(call),
                 Due::TotalTimeout(call) => self.total_timeout(call),
                 Due::Deadline => {
                     self.deliver(Delivery::CancelRequested { reason: CancelReason::Deadline, inbox: None });
@@ -99,6 +96,12 @@ impl Activation {
         for delivery in self.letters.take() {
             self.deliver(delivery);
         }
+        for call in self.whose_turn_it_is(retries).await? {
+            if let Some(step) = self.steps.get_mut(&call) {
+                self.step_runner.begin(call, step);
+            }
+        }
+        Ok(())
     }
 
     /// In strict mode the guest sees nothing that is not committed: the next event becomes part of the history first.

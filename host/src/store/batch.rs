@@ -126,6 +126,7 @@ impl Batch {
         columns.closed_ats.push(None);
         columns.codes.push(None);
         columns.tags.push(tags_column(tags));
+        columns.priorities.push((!info.priority.is_default()).then(|| info.priority.code()));
         Ok(())
     }
 
@@ -326,6 +327,8 @@ impl Start {
             generation: 0,
             tags,
             lineage: Lineage::default(),
+            priority: info.priority,
+            concurrency_key: None,
         }
     }
 }

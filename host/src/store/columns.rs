@@ -57,6 +57,7 @@ columns! {
         runs: Uuid, namespaces: String, workflows: String, components: String, versions: i32, durabilities: i16,
         seeds: Vec<u8>, keys: Option<String>, inputs: Vec<u8>, started_ats: Time, deadline_ats: Option<Time>, states: i16,
         results: Option<Vec<u8>>, closed_ats: Option<Time>, codes: Option<String>, tags: Option<String>,
+        priorities: Option<i16>,
     }
     Events {
         runs: Uuid, seqs: i32, kinds: i16, calls: Option<i32>, names: String, inputs: Option<Vec<u8>>, attempts: i32,

@@ -58,14 +58,16 @@ impl Store {
         Ok((version.unsigned_abs(), created))
     }
 
-    /// The component and the version that new runs of a workflow take; `None` if no component has it.
+    /// The component and the version that new runs of a workflow take, if they need no slot before they begin; `None` if they do, or if no
+    /// component has it.
     pub async fn newest(&self, namespace: &Namespace, workflow: &Name) -> Result<Option<(Name, u32)>> {
-        let row: Option<(String, i32)> =
-            sqlx::query_as("SELECT component, version FROM workflows WHERE namespace = $1 AND workflow = $2")
-                .bind(&**namespace)
-                .bind(&**workflow)
-                .fetch_optional(&mut *self.tenant(namespace).await?)
-                .await?;
+        let newest =
+            "SELECT component, version FROM workflows WHERE namespace = $1 AND workflow = $2 AND NOT is_limited";
+        let row: Option<(String, i32)> = sqlx::query_as(newest)
+            .bind(&**namespace)
+            .bind(&**workflow)
+            .fetch_optional(&mut *self.tenant(namespace).await?)
+            .await?;
         let Some((component, version)) = row else { return Ok(None) };
         let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
         Ok(Some((component, version.unsigned_abs())))

@@ -15,8 +15,8 @@ use super::runs::{SummaryRow, state_code};
 use super::schedule::ClaimedRow;
 use super::{Claimed, Error, Result, WrappedKey};
 use crate::model::{
-    Durability, Event, MasterKeys, Namespace, Payload, PayloadError, PayloadKey, RunId, RunInfo, RunState, SealError,
-    sealed_under,
+    Durability, Event, MasterKeys, Namespace, Payload, PayloadError, PayloadKey, Priority, RunId, RunInfo, RunState,
+    SealError, sealed_under,
 };
 
 /// One line.
@@ -62,6 +62,9 @@ pub(super) struct RunLine {
     continued_at: Option<DateTime<Utc>>,
     told: Option<String>,
     lineage: Option<String>,
+    #[serde(default)]
+    priority: Priority,
+    concurrency_key: Option<String>,
     closed_at: DateTime<Utc>,
     events: i32,
     tags: Option<Vec<String>>,
@@ -257,6 +260,7 @@ impl RunLine {
             continued_at: self.continued_at,
             told: self.told,
             lineage: self.lineage,
+            priority: self.priority.code(),
             strikes: 0,
         })
     }
@@ -285,6 +289,8 @@ impl RunLine {
             generation: self.generation,
             tags: self.tags,
             lineage: self.lineage,
+            priority: self.priority.code(),
+            concurrency_key: self.concurrency_key,
         }
     }
 }

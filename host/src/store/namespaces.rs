@@ -24,6 +24,8 @@ pub struct NamespaceSummary {
     pub stored_bytes: i64,
     /// How long it keeps what has ended.
     pub retention: Retention,
+    /// The steps that have a rate limit.
+    pub limited_steps: Vec<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -38,6 +40,7 @@ struct NamespaceRow {
     delete_after: Option<PgInterval>,
     keep_keys: PgInterval,
     export_archive: bool,
+    limited_steps: Option<Vec<String>>,
 }
 
 /// What a namespace keeps, and its limits.
@@ -138,7 +141,8 @@ impl From<NamespaceRow> for NamespaceSummary {
         };
         let (limits, stored_bytes) = (own_limits(&row.limits), total(row.bytes));
         let (seal_payloads, created_at) = (row.seal_payloads, row.created_at.into());
-        Self { namespace: row.namespace, limits, seal_payloads, created_at, stored_bytes, retention }
+        let limited_steps = row.limited_steps.unwrap_or_default();
+        Self { namespace: row.namespace, limits, seal_payloads, created_at, stored_bytes, retention, limited_steps }
     }
 }
 

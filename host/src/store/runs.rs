@@ -7,7 +7,7 @@ use super::lines::RunLine;
 use super::schedule::durability;
 use super::seals::sealed_among;
 use super::{Result, Store};
-use crate::model::{Durability, Lineage, Namespace, Payload, RunId, RunState, Tags, Timestamp};
+use crate::model::{Durability, Lineage, Namespace, Payload, Priority, RunId, RunState, Tags, Timestamp};
 
 /// All about one run but its history.
 #[derive(Clone, Debug)]
@@ -54,6 +54,10 @@ pub struct RunSummary {
     pub tags: Tags,
     /// Where it was rewound, and what it was forked from.
     pub lineage: Lineage,
+    /// Before which others it is taken up, and after which.
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    pub concurrency_key: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -79,6 +83,8 @@ pub(super) struct SummaryRow {
     pub(super) generation: i32,
     pub(super) tags: Option<Vec<String>>,
     pub(super) lineage: Option<String>,
+    pub(super) priority: i16,
+    pub(super) concurrency_key: Option<String>,
 }
 
 impl Store {
@@ -132,6 +138,8 @@ impl From<SummaryRow> for RunSummary {
             tags: Tags::stored(row.tags.unwrap_or_default()),
             // For people only: whoever is at the run reads it where it must be right.
             lineage: Lineage::from_text(row.lineage.as_deref()).unwrap_or_default(),
+            priority: Priority::stored(row.priority),
+            concurrency_key: row.concurrency_key,
         }
     }
 }

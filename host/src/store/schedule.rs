@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::lines::RunLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
-use crate::model::{CancelReason, Durability, Lineage, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
+use crate::model::{
+    CancelReason, Durability, Lineage, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, SHARDS, Seed,
+};
 
 /// A run that this host now owns.
 #[derive(Clone, Debug)]
@@ -77,6 +79,7 @@ pub(super) struct ClaimedRow {
     pub(super) continued_at: Option<DateTime<Utc>>,
     pub(super) told: Option<String>,
     pub(super) lineage: Option<String>,
+    pub(super) priority: i16,
     pub(super) strikes: i16,
 }
 
@@ -220,7 +223,7 @@ impl Store {
 
     /// Take dead rows out of the tables that change all the time.
     pub async fn vacuum(&self) -> Result<()> {
-        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, inbox, children, hosts")
+        sqlx::query("VACUUM (SKIP_LOCKED) ready, owned, parked, paused, queued, slots, gates, inbox, children, hosts")
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -249,6 +252,7 @@ impl TryFrom<ClaimedRow> for Claimed {
             started_at,
             seed: Seed(row.seed.try_into().map_err(|_| corrupt("seed"))?),
             durability: durability(row.durability),
+            priority: Priority::stored(row.priority),
             deadline: row.deadline_at.map(Into::into),
             parent: row.parent_run_id.map(RunId).zip(row.parent_call.map(i32::unsigned_abs)),
             origin,

@@ -8,7 +8,7 @@ use super::batch::int;
 use super::inbox::InboxMax;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
-    Durability, Lineage, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Tags, Timestamp, duration_us,
+    Durability, Lineage, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, Seed, Tags, Timestamp, duration_us,
 };
 
 /// A run that somebody asks for.
@@ -30,6 +30,10 @@ pub struct NewRun {
     pub timeout: Option<Duration>,
     /// What it is found by.
     pub tags: Tags,
+    /// Before which others it is taken up, and after which.
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    pub concurrency_key: Option<String>,
     /// A signal that it gets in the same moment, whether it is new or was there before.
     pub signal: Option<NewSignal>,
 }
@@ -52,6 +56,8 @@ pub struct NewSignal {
 pub enum Started {
     /// It is accepted, and belongs to the host that was named.
     New(RunInfo),
+    /// It is accepted, and any host may be at it when it has its slot.
+    Queued(RunId),
     /// The same run was accepted before.
     Before(RunId),
     /// The key belongs to a run of another workflow or with another input.
@@ -67,6 +73,7 @@ struct StartedRow {
     version: Option<i32>,
     started_at: Option<DateTime<Utc>>,
     deadline_at: Option<DateTime<Utc>>,
+    is_limited: bool,
 }
 
 impl Store {
@@ -81,6 +88,7 @@ impl Store {
                 Some(signal) => self.try_start_with(run, input, lease, seed, signal).await?,
             };
             match row.outcome {
+                0 if row.is_limited => return Ok(Started::Queued(run_id)),
                 0 => return row.into_new(run, seed),
                 1 => return Ok(Started::Before(run_id)),
                 // What was sealed twice is not alike: only here can it be told what it was.
@@ -99,15 +107,16 @@ impl Store {
 
     async fn try_start(&self, run: &NewRun, input: Vec<u8>, lease: Option<&Lease>, seed: Seed) -> Result<StartedRow> {
         let start = sqlx::query_as(
-            "SELECT outcome, component, version, started_at, deadline_at \
-             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "SELECT outcome, component, version, started_at, deadline_at, is_limited \
+             FROM start_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start =
             start.bind([&*run.namespace]).bind([run.run_id.0]).bind([&*run.workflow]).bind([run.durability_code()]);
         let start = start.bind([&seed.0[..]]).bind([run.idempotency_key.as_deref()]).bind([input]);
         let tags = Some([tags_column(&run.tags)]).filter(|_| !run.tags.is_empty());
-        Ok(start.bind([run.timeout_us()]).bind(tags).fetch_one(&self.pool).await?)
+        let start = start.bind([run.timeout_us()]).bind(tags).bind([run.priority.code()]);
+        Ok(start.bind([run.concurrency_key.as_deref()]).fetch_one(&self.pool).await?)
     }
 
     async fn try_start_with(
@@ -120,8 +129,8 @@ impl Store {
     ) -> Result<StartedRow> {
         let payload = self.sealed(&run.namespace, &signal.payload).await?;
         let start = sqlx::query_as(
-            "SELECT outcome, component, version, started_at, deadline_at \
-             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+            "SELECT outcome, component, version, started_at, deadline_at, is_limited \
+             FROM signal_with_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         );
         let start = start.bind(lease.map(|lease| lease.host_id.0)).bind(lease.map(|lease| lease.epoch));
         let start = start.bind(&*run.namespace).bind(run.run_id.0).bind(&*run.workflow).bind(run.durability_code());
@@ -132,8 +141,17 @@ impl Store {
             .bind(int(signal.inbox.letters))
             .bind(signal.inbox.bytes_column())
             .bind(tags_column(&run.tags))
+            .bind(run.priority.code())
+            .bind(run.concurrency_key.as_deref())
             .fetch_one(&self.pool)
             .await?)
+    }
+}
+
+impl Started {
+    /// Whether it was accepted just now.
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::New(_) | Self::Queued(_))
     }
 }
 
@@ -149,6 +167,7 @@ impl NewRun {
             started_at: at,
             seed: Seed::new(),
             durability: self.durability,
+            priority: self.priority,
             deadline: self.timeout.map(|timeout| at.after(timeout)),
             parent: None,
             origin: Origin::new(at),

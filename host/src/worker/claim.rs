@@ -40,6 +40,7 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>, lease: Arc<Lease>)
         };
         let is_full = claimed.len() == limit;
         let is_held_back = may_be_held_back(claimed.len(), &room);
+        runner.note_left(&claimed, !is_full && !is_held_back);
         if !claimed.is_empty() {
             runner.take_up(claimed).await;
         }

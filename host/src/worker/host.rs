@@ -164,7 +164,7 @@ impl Host {
         let runner = self.runner.borrow().clone();
         let Some(runner) = runner else {
             let started = self.store.start_run(run, None).await?;
-            if let Started::New(_) = started {
+            if started.is_new() {
                 self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
             }
             self.became_ready();
@@ -174,7 +174,7 @@ impl Host {
         if !is_ours {
             self.became_ready();
         }
-        if run.signal.is_some() && !matches!(started, Started::New(_)) {
+        if run.signal.is_some() && !started.is_new() {
             // Where it is, only the database knows.
             self.tell(run.run_id);
             self.notifier.send(Hint::Mail(run.run_id));
@@ -326,8 +326,9 @@ impl Host {
         if let Some(parent) = parent {
             self.tell(parent);
             self.notifier.send(Hint::Mail(parent));
-            self.became_ready();
         }
+        // Its parent, or whoever has its slot now.
+        self.became_ready();
         self.watchers.ended(run_id, None);
         Ok(())
     }

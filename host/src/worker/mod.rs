@@ -11,6 +11,7 @@
 //! | `pass_on` | tells runs what the commits of this host mean to them | commits |
 //! | `reap` | frees the runs of dead hosts | time |
 //! | `release_paused` | makes runs ready that were resumed by somebody who died over it | time |
+//! | `settle_concurrency` | ends what somebody has begun who changed a limit on runs at once and died over it | time |
 //! | `note_key_use` | writes down which API keys were used | time |
 //! | `count_storage` | says how much was written for each namespace | time |
 //! | `try_suspects` | takes up runs that hosts have died of, one at a time | time |
@@ -28,6 +29,7 @@ mod archive_store;
 mod authenticate;
 mod cancel_released;
 mod claim;
+mod concurrency;
 mod config;
 mod control;
 mod count_storage;
@@ -46,6 +48,7 @@ mod release_paused;
 mod rewind;
 mod schedules;
 mod session;
+mod settle_concurrency;
 mod try_suspects;
 mod vacuum;
 mod versions;

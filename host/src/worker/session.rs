@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Host, adopt, archive, cancel_released, claim, count_storage, fire_schedules, fire_timers, heartbeat, note_key_use,
-    pass_on, reap, release_paused, try_suspects, vacuum,
+    pass_on, reap, release_paused, settle_concurrency, try_suspects, vacuum,
 };
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
@@ -89,6 +89,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
     actors.spawn(count_storage::run(host.clone()));
     actors.spawn(vacuum::run(host.clone()));
     actors.spawn(release_paused::run(host.clone()));
+    actors.spawn(settle_concurrency::run(host.clone()));
     actors.spawn(archive::run(host.clone()));
     host.runner.send_replace(Some(runner.clone()));
 
