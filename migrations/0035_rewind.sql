@@ -39,7 +39,9 @@ BEGIN
     END IF;
     DELETE FROM paused p WHERE p.shard = p_run.shard AND p.run_id = p_run.run_id;
     IF NOT FOUND THEN
-        PERFORM refuse_state(format('run %s', p_run.run_id), 'about to be paused');
+        PERFORM refuse_state(format('run %s', p_run.run_id),
+                             CASE WHEN EXISTS (SELECT FROM queued q WHERE q.shard = p_run.shard AND q.run_id = p_run.run_id)
+                                  THEN 'waiting for a slot' ELSE 'about to be paused' END);
     END IF;
 END $$;
 
@@ -175,6 +177,8 @@ BEGIN
 
     UPDATE runs r SET
         state = 0, result = NULL, failure_code = NULL, closed_at = NULL, lineage = p_lineage,
+        -- What had ended has given its slots back.
+        is_limited = run.is_limited OR run.state > 0,
         paused_at = CASE WHEN run.state = 0 AND run.paused_at IS NOT NULL THEN run.paused_at
                          WHEN p_pause THEN clock_timestamp() END,
         -- Told once more at once, it could do nothing else.
@@ -190,13 +194,18 @@ BEGIN
                   jsonb_build_object('before', p_before, 'rewind', rewind, 'dropped', dropped)::text);
 END $$;
 
--- A run that stands nowhere waits for a host; or to be resumed.
+-- A run that stands nowhere waits for a host; or to be resumed. One that holds no slot, and may need one, comes to its gates, paused or
+-- not: whoever takes it up finds that out.
 CREATE FUNCTION place_run(p_run runs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF is_paused(p_run) THEN
-        INSERT INTO paused (shard, namespace, run_id, strikes, open_calls) VALUES (p_run.shard, p_run.namespace, p_run.run_id, 0, '[]');
+    IF p_run.is_limited AND NOT EXISTS (SELECT FROM slots s WHERE s.shard = p_run.shard AND s.run_id = p_run.run_id) THEN
+        PERFORM enter_gates(ARRAY [p_run.run_id]);
+    ELSIF is_paused(p_run) THEN
+        INSERT INTO paused (shard, namespace, priority, run_id, strikes, open_calls)
+        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0, '[]');
     ELSE
-        INSERT INTO ready (shard, namespace, run_id, strikes) VALUES (p_run.shard, p_run.namespace, p_run.run_id, 0);
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0);
     END IF;
 END $$;
 
@@ -224,10 +233,11 @@ BEGIN
     -- Its clock goes on from where the other's was.
     INSERT INTO runs AS r (
         shard, run_id, namespace, workflow, component, version, durability, seed, idempotency_key, input, parent_run_id, parent_call,
-        generation, first_seq, first_call, continued_at, told, lineage, tags, paused_at)
+        generation, first_seq, first_call, continued_at, told, lineage, tags, priority, concurrency_key, is_limited, paused_at)
     VALUES (shard_of(p_fork_id), p_fork_id, run.namespace, run.workflow, run.component, run.version, run.durability, run.seed, p_key,
             run.input, run.parent_run_id, run.parent_call, run.generation, run.first_seq, run.first_call,
-            coalesce(run.continued_at, run.started_at), run.told, p_lineage, run.tags, CASE WHEN p_pause THEN clock_timestamp() END)
+            coalesce(run.continued_at, run.started_at), run.told, p_lineage, run.tags, run.priority,
+            run.concurrency_key, true, CASE WHEN p_pause THEN clock_timestamp() END)
     ON CONFLICT DO NOTHING RETURNING r.* INTO fork;
     created := FOUND;
     bytes := 0;
