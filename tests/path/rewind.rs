@@ -345,7 +345,7 @@ fn rewind_elsewhere(server: String) -> bool {
 #[tokio::test]
 async fn a_commit_that_is_sent_again_brings_nothing_back_that_was_dropped_since() {
     // With its end, most runs are one commit; where the machine is slow, some more.
-    for number in 1.. {
+    for number in [1, 2, 1, 3, 2, 1] {
         let (database, direct) = host().await;
         let proxy = Proxy::open(&database).await;
         let host = HostProcess::serve(&proxy.database, &[]).await;
@@ -356,7 +356,6 @@ async fn a_commit_that_is_sent_again_brings_nothing_back_that_was_dropped_since(
         let body = json!({ "workflow": "steps", "input": 3 });
         let (_, run) = host.api.post_once("/runs?wait=2s", "once", &body).await;
         let run = run["run_id"].as_str().expect("an id").to_owned();
-        assert!(proxy.is_done(), "it has an end");
         if !was_over.load(Ordering::Acquire) {
             continue;
         }
@@ -367,4 +366,5 @@ async fn a_commit_that_is_sent_again_brings_nothing_back_that_was_dropped_since(
         assert_eq!(direct.api.history(&run).await.events.len(), 3);
         return;
     }
+    panic!("no run was over with that commit");
 }
