@@ -11,6 +11,7 @@ use super::divergence::{HISTORY, MUTANTS, change, with};
 use crate::harness::api::{Api, document};
 use crate::harness::database::Database;
 use crate::harness::ended::sql;
+use crate::harness::eventually;
 use crate::harness::guests::guest_bytes;
 use crate::harness::host::{HostProcess, windlass};
 use crate::harness::proxy::{Moment, Proxy};
@@ -329,42 +330,50 @@ async fn lines_of_what_was_dropped_stay_and_those_that_come_are_kept_as_well() {
     assert_eq!(api.logs(&flaky).await.len(), 6);
 }
 
-/// Rewind the only run to before its second event, as another host would be asked to, and hold it there. Whether it was over.
-fn rewind_elsewhere(server: String) -> bool {
+/// Rewind a run to its beginning, if it is over, and hold it there. On a thread of its own: whoever asks cannot wait otherwise.
+fn rewind_if_over(database: Database, run: String) -> bool {
+    let statement = format!(
+        "SELECT coalesce(sum(w.rewind), 0) FROM runs r CROSS JOIN LATERAL rewind_run('default', '{run}', 0, 1, 0, NULL, \
+         '{{\"branches\":[]}}', 0, 0, '{{}}', '{{}}', '{{}}', '{{}}', true, 'run.rewind', 'dev') w \
+         WHERE r.run_id = '{run}' AND r.state = 1"
+    );
     let rewind = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async move {
-            let api = Api::new(&server);
-            let run = api.get("/runs").await["runs"][0]["run_id"].as_str().expect("an id").to_owned();
-            post(&api, &format!("/runs/{run}/rewind"), json!({ "before": 1, "pause": true })).await.0 == 200
-        })
+        runtime.block_on(async { database.count(&statement).await == 1 })
     };
     std::thread::spawn(rewind).join().expect("no panic")
 }
 
 #[tokio::test]
 async fn a_commit_that_is_sent_again_brings_nothing_back_that_was_dropped_since() {
-    // With its end, most runs are one commit; where the machine is slow, some more.
-    for number in 1.. {
-        let (database, direct) = host().await;
-        let proxy = Proxy::open(&database).await;
-        let host = HostProcess::serve(&proxy.database, &[]).await;
-        let (was_over, server) = (Arc::new(AtomicBool::new(false)), direct.server.clone());
-        let told = was_over.clone();
-        // Its host does not hear that it was committed, and sends it again.
-        proxy.at_commit(number, Moment::After, move || told.store(rewind_elsewhere(server), Ordering::Release));
-        let body = json!({ "workflow": "steps", "input": 3 });
-        let (_, run) = host.api.post_once("/runs?wait=2s", "once", &body).await;
-        let run = run["run_id"].as_str().expect("an id").to_owned();
-        assert!(proxy.is_done(), "it has an end");
+    let database = Database::new().await;
+    let proxy = Proxy::open(&database).await;
+    let host = HostProcess::serve(&proxy.database, &["--park-after", "60s"]).await;
+    let api = &host.api;
+    api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let run = api.start("collect", json!(1)).await;
+    api.wait_for_state(&run, RunState::Running).await;
+    // Its host does not hear that its end was committed, and sends it again. The first is the signal; the event and the end may be one
+    // commit or two, and then the first of them is sent again, too.
+    let was_over = Arc::new(AtomicBool::new(false));
+    let arm = || {
+        let (was_over, database, run) = (was_over.clone(), database.clone(), run.clone());
+        let rewind = move || was_over.store(rewind_if_over(database, run), Ordering::Release);
+        proxy.at_commit(2, Moment::After, rewind);
+    };
+    arm();
+    api.signal(&run, "item", json!(1)).await;
+    while !was_over.load(Ordering::Acquire) {
+        eventually("another commit", async || proxy.is_done().then_some(())).await;
         if !was_over.load(Ordering::Acquire) {
-            continue;
+            arm();
         }
-        let view = direct.api.run(&run).await;
-        assert_eq!((view.state, view.events, view.rewinds), (RunState::Paused, 1, 1));
-        resume(&direct.api, &run).await;
-        assert_eq!(direct.api.result(&run).await, 6);
-        assert_eq!(direct.api.history(&run).await.events.len(), 3);
-        return;
     }
+    // What it receives this time is something else.
+    sql(&database, &format!("UPDATE inbox SET payload = '7' WHERE run_id = '{run}'")).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let view = api.run(&run).await;
+    assert_eq!((view.state, view.events, view.rewinds), (RunState::Paused, 0, 0));
+    resume(api, &run).await;
+    assert_eq!(api.result(&run).await, json!([7]));
 }
