@@ -50,7 +50,7 @@ async fn never_more_runs_are_under_way_than_may_be_whichever_host_dies_and_all_o
     put(&hosts[0].api, "/workflows/naps/concurrency", json!({ "max_runs": 3, "max_per_key": 1 })).await;
     put(&hosts[0].api, "/concurrency", json!({ "max_runs": 4 })).await;
     for number in 0..80 {
-        let (workflow, input) = if number % 4 == 3 { ("steps", json!(5)) } else { ("naps", json!(vec![30; 4])) };
+        let (workflow, input) = if number % 4 == 3 { ("steps", json!(5)) } else { ("naps", json!(vec![100; 6])) };
         let key = format!("key-{}", number % 5);
         let body = json!({ "workflow": workflow, "input": input, "concurrency_key": key, "priority": 1 + number % 5 });
         hosts[number % 2].api.start_with(body).await;

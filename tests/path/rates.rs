@@ -33,7 +33,7 @@ async fn no_more_attempts_begin_than_may_at_two_hosts_together_and_the_rate_is_u
     let options = ["--park-after", "50ms"];
     let hosts = [HostProcess::serve(&database, &options).await, HostProcess::serve(&database, &options).await];
     hosts[0].api.deploy(guest_bytes("probe"), &shop.address).await.expect("deployed");
-    let (per_second, burst, attempts) = (20.0, 5, 24 * 3);
+    let (per_second, burst, attempts) = (20.0, 5, 24 * 5);
     let set = ["rate-limit", "set", "--step", "pay", "--per-second", "20", "--burst", "5"];
     let ran = windlass(&hosts[0].server, &set).await;
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -41,24 +41,24 @@ async fn no_more_attempts_begin_than_may_at_two_hosts_together_and_the_rate_is_u
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut runs = Vec::new();
     for number in 0..24 {
-        runs.push(buy(&hosts[number % 2].api, &shop, number, 3).await);
+        runs.push(buy(&hosts[number % 2].api, &shop, number, 5).await);
     }
     for run in &runs {
-        assert_eq!(hosts[0].api.result(run).await.as_array().map(Vec::len), Some(3));
+        assert_eq!(hosts[0].api.result(run).await.as_array().map(Vec::len), Some(5));
     }
     let mut times = times.lock().expect("no panic").clone();
     times.sort();
     assert_eq!(times.len(), attempts);
     for (first, from) in times.iter().enumerate() {
         for (last, to) in times.iter().enumerate().skip(first) {
-            // A request is under way for a moment after its attempt has begun, and one of them longer than another.
-            let may_be = f64::from(burst) + per_second * (to.duration_since(*from).as_secs_f64() + 0.25);
+            // An attempt may be late for its turn, by a second at most.
+            let may_be = f64::from(burst) + per_second * (to.duration_since(*from).as_secs_f64() + 1.0);
             assert!((last - first + 1) as f64 <= may_be, "{} in {:?}", last - first + 1, to.duration_since(*from));
         }
     }
     let took = times[attempts - 1].duration_since(times[0]).as_secs_f64();
     let least = (attempts as f64 - f64::from(burst)) / per_second;
-    assert!(took >= least - 0.25 && took < 2.0 * least + 2.0, "{took} s for what takes {least} s");
+    assert!(took >= least - 1.0 && took < 2.0 * least + 3.0, "{took} s for what takes {least} s");
     assert!(
         database.count("SELECT count(*) FROM attempts WHERE next_at IS NOT NULL AND failure IS NULL").await > 0,
         "nobody was parked"
