@@ -17,7 +17,7 @@ use super::sql::{Sql, event};
 use crate::harness::guests::repository;
 
 /// Those that are not about a tenant: their reasons.
-pub(super) const OF_NO_TENANT: [(&str, &str); 22] = [
+pub(super) const OF_NO_TENANT: [(&str, &str); 23] = [
     ("clone", "no query"),
     ("with_master_keys", "no query"),
     ("payload_key", "for what the host writes: nobody is told"),
