@@ -256,6 +256,8 @@ pub(super) async fn rewound_runs(
     run_ids: Vec<Uuid>,
     ago: std::time::Duration,
 ) -> Result<Vec<Uuid>> {
+    // An interval has microseconds, and no less.
+    let ago = std::time::Duration::from_micros(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX));
     let asked = sqlx::query_scalar("SELECT rewound_runs($1, $2)").bind(run_ids).bind(ago);
     Ok(asked.fetch_all(connection).await?)
 }

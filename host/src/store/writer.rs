@@ -152,13 +152,8 @@ impl Writer {
                 }
                 Err(Error::Unavailable(error)) => {
                     tracing::warn!(%error, "the database is not available; the commit is tried again");
-                    loop {
-                        if !self.come_back(&mut wait).await {
-                            return lose(&submissions, |_| true);
-                        }
-                        if self.lose_rewound(&submissions, begun).await.is_ok() {
-                            break;
-                        }
+                    if !self.come_back(&submissions, &mut wait, begun).await {
+                        return lose(&submissions, |_| true);
                     }
                 }
                 Err(error) if submissions.len() > 1 => {
@@ -176,14 +171,22 @@ impl Writer {
         }
     }
 
-    /// Wait for the database a little. Returns whether there is still a lease.
-    async fn come_back(&mut self, wait: &mut Duration) -> bool {
-        self.connection = None;
-        tokio::select! {
-            () = self.lease.lost.cancelled() => false,
-            () = tokio::time::sleep(*wait) => {
-                *wait = (*wait * 2).min(RECONNECT.1);
-                true
+    /// Wait until the database is there again. Returns whether what was sent since `begun` can be sent again: all but what is about runs
+    /// that are lost by then.
+    async fn come_back(&mut self, submissions: &[Submission], wait: &mut Duration, begun: Instant) -> bool {
+        loop {
+            self.connection = None;
+            tokio::select! {
+                () = self.lease.lost.cancelled() => return false,
+                () = tokio::time::sleep(*wait) => *wait = (*wait * 2).min(RECONNECT.1),
+            }
+            match self.lose_rewound(submissions, begun).await {
+                Ok(()) => return true,
+                Err(Error::Unavailable(_)) => {}
+                Err(error) => {
+                    tracing::error!(%error, "it cannot be found out which runs were rewound; what was to be written is given up");
+                    return false;
+                }
             }
         }
     }
