@@ -85,7 +85,9 @@ async fn an_attempt_that_waits_for_its_turn_is_none_yet_and_holds_nothing() {
     host.api.result(&run).await;
     let times = times.lock().expect("no panic").clone();
     assert_eq!(times.len(), 3, "each attempt was made once");
-    assert!(times.windows(2).all(|two| two[1].duration_since(two[0]) > Duration::from_millis(1_900)), "{times:?}");
+    // One of them may be late for its turn, by a second at most, and the next is not.
+    assert!(times.windows(2).all(|two| two[1].duration_since(two[0]) > Duration::from_millis(800)), "{times:?}");
+    assert!(times[2].duration_since(times[0]) > Duration::from_millis(3_500), "{times:?}");
     let history = host.api.history(&run).await;
     assert!(history.events.iter().all(|event| event.attempt == Some(1)), "to wait is no attempt");
     // Without the limit, nobody waits.
