@@ -54,7 +54,7 @@ COMMENT ON COLUMN runs.generation IS 'How often it has continued as new. Its his
 COMMENT ON COLUMN runs.paused_at IS 'When it was paused by itself: see 0027.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
-COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';
+COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with or its workflow has set them; null if there are none. Never sealed.';
 
 -- Read backwards, newest first.
 CREATE INDEX runs_by_time ON runs (namespace, started_at, run_id);

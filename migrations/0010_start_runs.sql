@@ -47,6 +47,8 @@ BEGIN
     LEFT JOIN started s ON s.run_id = a.run_id
     LEFT JOIN runs r ON r.shard = a.shard AND r.run_id = a.run_id;
     IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+        -- A run that was there already may be getting other tags right now.
+        PERFORM lock_runs(p_run_ids);
         PERFORM tag_runs(p_run_ids);
     END IF;
 END $$;
@@ -108,7 +110,8 @@ BEGIN
             RAISE EXCEPTION 'somebody else has just started one of these runs' USING ERRCODE = 'WL009';
         END IF;
     END IF;
-    IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+    -- From a commit whose answer was lost, they are there, and may be others by now.
+    IF added > 0 AND num_nonnulls(VARIADIC p_tags) > 0 THEN
         PERFORM tag_runs(p_runs);
     END IF;
 END $$;

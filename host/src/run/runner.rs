@@ -151,12 +151,11 @@ impl Runner {
         let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
         if let Started::New(_) = started {
-            self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
+            self.namespaces.accounts.of(&run.namespace).add_run(&run.input, &run.tags);
         }
         let is_ours = place.is_some();
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let mut new =
-                [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
+            let mut new = [run.claimed(info.clone())];
             let (runner, is_quiet) = (self.clone(), run.signal.is_none());
             self.tasks.spawn(async move {
                 // Its workflow may be paused.
@@ -193,7 +192,7 @@ impl Runner {
         let end = self.lease.lost.child_token();
         let account = self.namespaces.accounts.of(&run.namespace);
         let (writer, accepted) = self.writers.for_new_run(start, account, end.clone());
-        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
+        let claimed = run.claimed(info.clone());
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
         self.tasks.spawn(self.clone().run(entry));

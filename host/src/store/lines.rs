@@ -215,6 +215,7 @@ impl RunLine {
             first_call: self.first_call,
             continued_at: self.continued_at,
             told: self.told,
+            tags: self.tags,
             strikes: 0,
         })
     }

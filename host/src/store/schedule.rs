@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::lines::RunLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
-use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed};
+use crate::model::{CancelReason, Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, SHARDS, Seed, Tags};
 
 /// A run that this host now owns.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Claimed {
     pub info: RunInfo,
     /// What it was started with.
     pub input: Payload,
+    /// What it is found by.
+    pub tags: Tags,
     /// Activations in a row that failed without progress.
     pub strikes: u16,
     /// What there is to be read of it, if that is known: whoever takes it up need not look.
@@ -76,6 +78,7 @@ pub(super) struct ClaimedRow {
     pub(super) first_call: i32,
     pub(super) continued_at: Option<DateTime<Utc>>,
     pub(super) told: Option<String>,
+    pub(super) tags: Option<Vec<String>>,
     pub(super) strikes: i16,
 }
 
@@ -255,6 +258,7 @@ impl TryFrom<ClaimedRow> for Claimed {
         Ok(Self {
             info,
             input: Payload::stored(row.input),
+            tags: Tags::stored(row.tags.unwrap_or_default()),
             strikes: row.strikes.unsigned_abs(),
             standing: None,
             laps: 0,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::batch::int;
 use super::inbox::InboxMax;
-use super::{Error, Lease, Result, Store};
+use super::{Claimed, Error, Lease, Result, Store};
 use crate::model::{Durability, Name, Namespace, Origin, Payload, RunId, RunInfo, Seed, Tags, Timestamp, duration_us};
 
 /// A run that somebody asks for.
@@ -151,6 +151,12 @@ impl NewRun {
             parent: None,
             origin: Origin::new(at),
         }
+    }
+
+    /// As whoever is at it must know it, from its beginning on.
+    pub fn claimed(&self, info: RunInfo) -> Claimed {
+        let (input, tags) = (self.input.clone(), self.tags.clone());
+        Claimed { info, input, tags, strikes: 0, standing: None, laps: 0 }
     }
 
     fn durability_code(&self) -> i16 {
