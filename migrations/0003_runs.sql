@@ -63,7 +63,7 @@ COMMENT ON COLUMN runs.concurrency_key IS 'Of the runs of its workflow that have
 COMMENT ON COLUMN runs.is_limited IS 'Whether it may hold slots, or wait for one: see 0036.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
-COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with; null if there are none. Never sealed.';
+COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with or its workflow has set them; null if there are none. Never sealed.';
 
 -- Read backwards, newest first.
 CREATE INDEX runs_by_time ON runs (namespace, started_at, run_id);

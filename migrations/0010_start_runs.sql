@@ -58,6 +58,8 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+        -- A run that was there already may be getting other tags right now.
+        PERFORM lock_runs(p_run_ids);
         PERFORM tag_runs(p_run_ids);
     END IF;
     PERFORM enter_gates(limited);
@@ -121,7 +123,8 @@ BEGIN
             RAISE EXCEPTION 'somebody else has just started one of these runs' USING ERRCODE = 'WL009';
         END IF;
     END IF;
-    IF num_nonnulls(VARIADIC p_tags) > 0 THEN
+    -- From a commit whose answer was lost, they are there, and may be others by now.
+    IF added > 0 AND num_nonnulls(VARIADIC p_tags) > 0 THEN
         PERFORM tag_runs(p_runs);
     END IF;
 END $$;

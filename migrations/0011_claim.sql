@@ -5,13 +5,13 @@ CREATE TYPE claimed_run AS (
     run_id uuid, namespace text, workflow text, component text, version integer, durability smallint, seed bytea,
     input bytea, started_at timestamptz, deadline_at timestamptz, parent_run_id uuid, parent_call integer,
     generation integer, first_seq integer, first_call integer, continued_at timestamptz, told text, lineage text,
-    priority smallint, strikes smallint
+    priority smallint, tags text[], strikes smallint
 );
 
 CREATE FUNCTION as_claimed(r runs, p_strikes smallint) RETURNS SETOF claimed_run LANGUAGE sql STABLE AS $$
     SELECT r.run_id, r.namespace, r.workflow, r.component, r.version, r.durability, r.seed, r.input, r.started_at,
            r.deadline_at, r.parent_run_id, r.parent_call, r.generation, r.first_seq, r.first_call, r.continued_at, r.told,
-           r.lineage, r.priority, p_strikes;
+           r.lineage, r.priority, r.tags, p_strikes;
 $$;
 
 -- Take up to p_limit ready runs. Of each namespace in p_namespaces at most so many as p_rooms says, of each other at most p_each: a host

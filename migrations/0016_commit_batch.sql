@@ -26,6 +26,8 @@ CREATE FUNCTION commit_batch(
     l_levels smallint[] = NULL, l_messages text[] = NULL,
     -- published values
     v_runs uuid[] = NULL, v_keys text[] = NULL, v_values bytea[] = NULL,
+    -- tags: all that a run has now, joined by commas
+    t_runs uuid[] = NULL, t_tags text[] = NULL,
     -- children that are started; calls whose child is no longer wanted
     s_runs uuid[] = NULL, s_calls integer[] = NULL, s_children uuid[] = NULL, s_workflows text[] = NULL,
     s_inputs bytea[] = NULL, s_seeds bytea[] = NULL, s_abandon boolean[] = NULL, s_detached boolean[] = NULL,
@@ -69,8 +71,8 @@ BEGIN
                             r_priorities);
     END IF;
     -- All at once and in order, so that no two sessions wait for each other.
-    IF coalesce(s_runs, x_runs, n_runs, c_runs, w_runs) IS NOT NULL THEN
-        PERFORM lock_runs(s_runs || x_runs || n_runs || c_runs || w_runs || ARRAY (
+    IF coalesce(t_runs, s_runs, x_runs, n_runs, c_runs, w_runs) IS NOT NULL THEN
+        PERFORM lock_runs(t_runs || s_runs || x_runs || n_runs || c_runs || w_runs || ARRAY (
             SELECT r.parent_run_id FROM unnest(c_runs) AS u (run_id)
             JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id WHERE r.parent_run_id IS NOT NULL));
     END IF;
@@ -110,7 +112,7 @@ BEGIN
         END IF;
     END IF;
 
-    -- Sent again, these two could come after another host's newer ones: only for runs that are still ours.
+    -- Sent again, these three could come after another host's newer ones: only for runs that are still ours.
     IF a_runs IS NOT NULL THEN
         INSERT INTO attempts AS a (shard, run_id, call, attempt, step, attempt_limit, failure, heartbeat, started_at, ended_at, next_at)
         SELECT o.shard, u.*
@@ -127,6 +129,9 @@ BEGIN
         SELECT o.shard, u.* FROM unnest(v_runs, v_keys, v_values) AS u (run_id, key, value)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
         ON CONFLICT (shard, run_id, key) DO UPDATE SET value = excluded.value, at = excluded.at;
+    END IF;
+    IF t_runs IS NOT NULL THEN
+        PERFORM set_tags(p_host, t_runs, t_tags);
     END IF;
 
     IF l_runs IS NOT NULL THEN

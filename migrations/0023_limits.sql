@@ -122,6 +122,8 @@ BEGIN
         SELECT sum(100 + octet_length(u.payload) + coalesce(octet_length(u.answer), 0))
         FROM runs r JOIN updates u ON u.shard = r.shard AND u.run_id = r.run_id WHERE r.namespace = p_namespace
         UNION ALL
+        SELECT sum(100 + octet_length(t.tag)) FROM run_tags t WHERE t.namespace = p_namespace
+        UNION ALL
         SELECT sum(100 + octet_length(s.input)) FROM schedules s WHERE s.namespace = p_namespace
         UNION ALL
         -- What is archived is compressed, and counts as it is.

@@ -224,11 +224,13 @@ BEGIN
     ), gone_tags AS (
         DELETE FROM run_tags t USING gone_runs g CROSS JOIN LATERAL unnest(g.tags) AS u (tag)
         WHERE t.namespace = p_namespace AND t.tag = u.tag AND t.started_at = g.started_at AND t.run_id = g.run_id
+        RETURNING octet_length(t.tag) AS bytes
     )
     SELECT sum(100 + q.bytes) INTO freed FROM (
         SELECT bytes FROM gone_runs UNION ALL SELECT bytes FROM gone_events UNION ALL SELECT bytes FROM gone_attempts
         UNION ALL SELECT bytes FROM gone_logs UNION ALL SELECT bytes FROM gone_published UNION ALL SELECT bytes FROM gone_inbox
         UNION ALL SELECT bytes FROM gone_updates UNION ALL SELECT bytes FROM gone_rewinds UNION ALL SELECT bytes FROM gone_past
+        UNION ALL SELECT bytes FROM gone_tags
     ) q;
     PERFORM add_archived_storage(p_namespace, kept - freed);
 END $$;

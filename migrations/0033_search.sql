@@ -33,6 +33,28 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END $$;
 
+-- From now on these runs have these tags, each run's joined by commas, and no others: those that are this host's. Their rows are locked.
+CREATE FUNCTION set_tags(p_host uuid, p_runs uuid[], p_tags text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    WITH asked AS MATERIALIZED (
+        SELECT r.shard, r.run_id, r.namespace, r.started_at, coalesce(r.tags, '{}') AS before, string_to_array(u.tags, ',') AS tags
+        FROM unnest(p_runs, p_tags) AS u (run_id, tags)
+        JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
+        JOIN runs r ON r.shard = o.shard AND r.run_id = o.run_id
+    ), gone AS (
+        DELETE FROM run_tags t USING asked a CROSS JOIN LATERAL unnest(a.before) AS b (tag)
+        WHERE b.tag <> ALL (a.tags) AND t.namespace = a.namespace AND t.tag = b.tag AND t.started_at = a.started_at
+          AND t.run_id = a.run_id
+    ), new AS (
+        INSERT INTO run_tags (namespace, tag, started_at, run_id, shard)
+        SELECT a.namespace, n.tag, a.started_at, a.run_id, a.shard FROM asked a CROSS JOIN LATERAL unnest(a.tags) AS n (tag)
+        WHERE n.tag <> ALL (a.before)
+        ON CONFLICT DO NOTHING
+    )
+    UPDATE runs r SET tags = a.tags FROM asked a
+    WHERE r.shard = a.shard AND r.run_id = a.run_id AND r.tags IS DISTINCT FROM a.tags;
+END $$;
+
 -- What runs are asked for; what is null is not asked. Times are from the first, and before the second. state as in run_state.
 CREATE TYPE run_filter AS (
     state smallint, workflow text, component text, version integer, parent_run_id uuid, failure_code text, tags text[],

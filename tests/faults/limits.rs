@@ -100,6 +100,32 @@ async fn published_keys() {
 }
 
 #[tokio::test]
+async fn tags() {
+    let api = &shared().await.api;
+    let code_of = async |body: Value| {
+        let started = api.start_with(body).await;
+        let run = api.end(&started.run_id).await;
+        document(&run)["code"].as_str().map(str::to_owned)
+    };
+    assert_eq!(code_of(json!({ "workflow": "tags", "input": 16 })).await, None);
+    assert_eq!(code("tags", json!(17)).await, "too-many-tags");
+    // Those that it was started with count, and may be replaced.
+    let own = json!({ "key-0": "a", "mine": "b" });
+    assert_eq!(code_of(json!({ "workflow": "tags", "input": 15, "tags": own })).await, None);
+    assert_eq!(
+        code_of(json!({ "workflow": "tags", "input": 16, "tags": own })).await.as_deref(),
+        Some("too-many-tags")
+    );
+    for bad in
+        [json!(["a key", "x"]), json!(["", "x"]), json!(["key", ""]), json!(["key", "a,b"]), json!(["key", "a\nb"])]
+    {
+        assert_eq!(code("tags_badly", bad.clone()).await, "invalid-tag", "{bad}");
+    }
+    assert_eq!(code("tags_badly", json!(["k".repeat(65), "x"])).await, "invalid-tag");
+    assert_eq!(code("tags_badly", json!(["key", "ü".repeat(129)])).await, "invalid-tag");
+}
+
+#[tokio::test]
 async fn names_and_durations() {
     assert_eq!(code("names_badly", Value::Null).await, "invalid-name");
     assert_eq!(code("sleeps_for_ages", Value::Null).await, "duration-too-long");

@@ -136,6 +136,13 @@ pub(crate) const CASES: &[Case] = &[
         unreachable",
     )), "quarantined published-too-large").says("4194304"),
     Case::new("flood of state", "publishes-one-key-for-ever", starts(floods!("(call $publish (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4))")), USED_UP),
+    Case::new("flood of tags", "tags-with-many-keys", starts(
+        "(local $number i32)
+        (loop $more (call $run_tag (call $key (local.get $number)) (i32.const 5) (i32.const 256) (i32.const 4))
+            (local.set $number (i32.add (local.get $number) (i32.const 1))) (br $more))
+        unreachable",
+    ), "quarantined too-many-tags").says("16"),
+    Case::new("flood of tags", "tags-one-key-for-ever", starts(floods!("(call $run_tag (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4))")), USED_UP),
     Case::new("flood of heartbeats", "reports-for-ever", steps(floods!("(call $heartbeat (i32.const 256) (i32.const 4))")), "step timeout").says("1s").slow(),
     Case::new("flood of heartbeats", "reports-often", steps(
         "(local $left i32) (local.set $left (i32.const 10000))

@@ -65,6 +65,7 @@ const IMPORTS: &[(&str, &str, &str, &str)] = &[
     ("heartbeat", "windlass:workflow/heartbeat@0.1.0", "report", "(param i32 i32)"),
     ("log_write", "windlass:workflow/log@0.1.0", "write", "(param i32 i32 i32)"),
     ("random_bytes", "windlass:workflow/random@0.1.0", "bytes", "(param i32 i32)"),
+    ("run_tag", "windlass:workflow/run@0.1.0", "tag", "(param i32 i32 i32 i32)"),
     ("run_current", "windlass:workflow/run@0.1.0", "current", "(param i32)"),
     ("signal_receive", "windlass:workflow/signal@0.1.0", "receive", "(param i32 i32) (result i32)"),
     ("signal_send", "windlass:workflow/signal@0.1.0", "send", "(param i32 i32 i32 i32 i32 i32) (result i32)"),

@@ -58,6 +58,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("workflow calls in a step", "step-starts-a-child", steps(
         "(drop (call $child_start (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4) (i32.const 0) (i32.const 0))) (call $completed)"), "step not-in-this-role"),
     Case::new("workflow calls in a step", "step-publishes", steps("(call $publish (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4)) (call $completed)"), "step not-in-this-role"),
+    Case::new("workflow calls in a step", "step-tags", steps("(call $run_tag (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4)) (call $completed)"), "step not-in-this-role"),
     Case::new("workflow calls in a step", "step-pulls-events", steps("(call $event_next (i32.const 512)) (call $completed)"), "step not-in-this-role"),
     Case::new("workflow calls in a step", "step-draws-the-run-s-numbers", steps("(call $random_bytes (i32.const 8) (i32.const 768)) (call $completed)"), "step not-in-this-role"),
     Case::new("workflow calls in a step", "step-answers-an-update", steps(
@@ -69,6 +70,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("run in describe", "describe-asks-for-a-step", describes("(drop (call $ask_step (i32.const 256) (i32.const 4))) (i32.const 4096)"), "refused describe-trapped").says("no run"),
     Case::new("run in describe", "describe-sleeps", describes("(drop (call $sleep (i64.const 1))) (i32.const 4096)"), "refused describe-trapped").says("no run"),
     Case::new("run in describe", "describe-publishes", describes("(call $publish (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4)) (i32.const 4096)"), "refused describe-trapped").says("no run"),
+    Case::new("run in describe", "describe-tags", describes("(call $run_tag (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4)) (i32.const 4096)"), "refused describe-trapped").says("no run"),
     Case::new("run in describe", "describe-exits", describes("(call $exit (i32.const 0)) (i32.const 4096)"), "refused describe-trapped").says("exit"),
     // Nothing of the host is there to be read.
     Case::new("the host's environment", "reads-the-environment", starts(empty!("environment")), "completed"),

@@ -11,5 +11,6 @@ mod search;
 mod second_wall;
 mod sql;
 mod strikes;
+mod tags;
 mod tenants;
 mod tls;

@@ -38,6 +38,8 @@ struct Receipt {
 async fn order(order: Order) -> Result<Receipt> {
     windlass::publish("status", &"reserving and charging");
     let (reservation, payment) = windlass::try_join!(reserve(&order), charge(&order))?;
+    // Whoever asks about a payment finds its order: `windlass list --tag payment=…`.
+    windlass::run::tag("payment", &payment);
 
     windlass::publish("status", &"cooling off");
     windlass::sleep(Duration::from_secs(2)).await;
@@ -106,6 +108,7 @@ mod tests {
         test.at(Duration::from_secs(3600)).signal("approval", json!({"approved": true, "by": "Ada"}));
         let mut run = start(&test);
         assert_eq!(run.published("status"), Some("cooling off".to_owned()));
+        assert_eq!(run.tag("payment").as_deref(), Some("pay-A-17"));
         let receipt = run.result().unwrap();
         assert_eq!((&*receipt.shipment, &*receipt.approved_by), ("shi-A-17", "Ada"));
         assert_eq!(run.elapsed(), Duration::from_secs(3600));

@@ -1,5 +1,6 @@
-//! What a run may know about itself.
+//! What a run may know about itself, and what it is found by.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -59,8 +60,30 @@ pub fn history_length() -> u32 {
     host::run::history_length()
 }
 
+/// Set a tag: what people find the run by, among many (`windlass list --tag customer=acme`). The last value of a key wins, also over one
+/// that the run was started with. It is there for good: when the run has ended, and when it [begins again](continue_as_new).
+///
+/// Tags are never sealed: what nobody may read in a copy of the database does not belong into them. A run has at most 16, with those
+/// that it was started with; keys have at most 64 characters, values 1 to 128, without commas and control characters. What is beyond that is a
+/// bug, and traps: what comes from outside is cut or checked before.
+///
+/// ```
+/// #[windlass::workflow]
+/// async fn ship(customer: String) -> windlass::Result<()> {
+///     windlass::run::tag("customer", &customer);
+///     windlass::run::tag("stage", "packing");
+///     Ok(())
+/// }
+///
+/// let run = windlass::testing::Test::new().start(ship, "acme");
+/// assert_eq!(run.tag("customer").as_deref(), Some("acme"));
+/// ```
+pub fn tag(key: &str, value: impl Display) {
+    host::run::tag(key, &value.to_string());
+}
+
 /// Begin again with an empty history: the same run and the same workflow, with this input. To everybody outside nothing changes:
-/// its id, its inbox, what it has published, its deadline. What is open is cancelled, as at the end.
+/// its id, its inbox, what it has published, its tags, its deadline. What is open is cancelled, as at the end.
 ///
 /// Never returns. A request to stop that takes effect at the same time wins. An input that JSON cannot say is a bug, and panics.
 ///

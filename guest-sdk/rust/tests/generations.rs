@@ -20,6 +20,8 @@ async fn watch(mut seen: u32) -> Result<u32> {
         seen = look(seen).await?;
     }
     windlass::publish("seen", &seen);
+    run::tag(&format!("generation-{}", run::current().generation), seen);
+    run::tag("seen", seen);
     if seen < 6 { continue_as_new(&seen).await } else { Ok(seen) }
 }
 
@@ -33,6 +35,7 @@ fn a_run_begins_again_and_its_numbers_go_on() {
     let mut run = Test::new().start(watch, 0);
     assert_eq!(run.result(), Ok(6));
     assert_eq!((run.generation(), run.elapsed(), run.published("seen")), (2, seconds(360), Some(6)));
+    assert_eq!((run.tag("generation-0").as_deref(), run.tag("seen").as_deref()), (Some("2"), Some("6")));
     let history = run.history();
     let numbers: Vec<_> = history.events.iter().map(|event| (event.seq, event.call)).collect();
     assert_eq!(numbers, (0..12).map(|number| (number, Some(number))).collect::<Vec<_>>());

@@ -224,11 +224,25 @@ fn what_traps_on_a_host_panics_here() {
             1 => sleep(Duration::MAX).await,
             2 => drop(windlass::random_bytes(70_000)),
             3 => (0..65).for_each(|number| windlass::publish(&format!("key-{number}"), &number)),
+            4 => (0..17).for_each(|number| windlass::run::tag(&format!("key-{number}"), number)),
+            5 => windlass::run::tag("a key", "value"),
+            6 => windlass::run::tag("key", "one,two"),
+            7 => windlass::run::tag("key", "ü".repeat(129)),
             _ => return Err(Failure::new("No Code", "")),
         }
         Ok(())
     }
-    let codes = ["invalid-name", "duration-too-long", "random-too-long", "too-many-keys", "invalid-name"];
+    let codes = [
+        "invalid-name",
+        "duration-too-long",
+        "random-too-long",
+        "too-many-keys",
+        "too-many-tags",
+        "invalid-tag",
+        "invalid-tag",
+        "invalid-tag",
+        "invalid-name",
+    ];
     for (which, code) in codes.into_iter().enumerate() {
         let message = panic_of(|| Test::new().start(breaks_a_rule, which));
         assert!(message.starts_with(code), "{message}");

@@ -34,7 +34,7 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub timeout: Option<Duration>,
-    /// What it is found by: up to 16 texts by key. They are set once: of a run that is there already, by its key, they stay.
+    /// What it is found by: up to 16 texts by key. A start that is asked for again, by its key, changes none.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     #[schema(value_type = HashMap<String, String>)]
     pub tags: Tags,

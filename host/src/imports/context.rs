@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::usage::Usage;
 use crate::history::{Delivery, Replay};
 use crate::model::{
-    Ask, Call, CallId, Durability, Event, EventKind, GuestLimits, Level, Name, Outcome, Payload, RunInfo, Seed,
+    Ask, Call, CallId, Durability, Event, EventKind, GuestLimits, Level, Name, Outcome, Payload, RunInfo, Seed, Tags,
     Timestamp,
 };
 use crate::sandbox::{Http, Limiter, LogBuffer, RunClock, StepWasi, Stream, Violation, Watch, WorkflowWasi};
@@ -51,6 +51,8 @@ pub struct RunContext {
     /// Whether the guest has pulled since it was last called.
     pulled: bool,
     pub(super) usage: Usage,
+    /// What it is found by: all that were ever set, also by what is being replayed.
+    pub(super) tags: Tags,
     /// Calls with a smaller number may be under way by now; of the others nobody knows yet.
     dispatched: CallId,
     /// Calls that an update was delivered to and that were not answered.
@@ -72,6 +74,8 @@ pub struct Effects {
     pub published: BTreeMap<Name, Payload>,
     /// Bytes of the values that these replace.
     pub replaced_bytes: usize,
+    /// Whether the run has other tags now.
+    pub has_tagged: bool,
     /// Answers to updates: by the call that each was delivered to.
     pub answers: Vec<(CallId, Outcome)>,
     /// Rows of the inbox that mean nothing any more.
@@ -102,6 +106,7 @@ impl WorkflowContext {
             is_strict: info.durability == Durability::Strict,
             pulled: false,
             usage: Usage::default(),
+            tags: Tags::default(),
             dispatched: info.origin.call,
             updates: BTreeSet::new(),
             clock,
@@ -206,6 +211,16 @@ impl RunContext {
     /// What earlier generations of the run have published, by the length of the values.
     pub fn set_published(&mut self, published: BTreeMap<Name, usize>) {
         self.usage.set_published(published);
+    }
+
+    /// What the run was found by when this host took it up: set at its start, or by its workflow.
+    pub fn set_tags(&mut self, tags: Tags) {
+        self.tags = tags;
+    }
+
+    /// What it is to be found by now.
+    pub fn tags(&self) -> &Tags {
+        &self.tags
     }
 
     /// The activation has set in motion what was asked before this call, or nothing yet.

@@ -2,7 +2,8 @@
 
 use super::WorkflowContext;
 use super::bindings::run::{Host, Info};
-use crate::model::Timestamp;
+use crate::model::{Tag, Timestamp};
+use crate::sandbox::Violation;
 
 impl Host for WorkflowContext {
     fn current(&mut self) -> wasmtime::Result<Info> {
@@ -23,5 +24,16 @@ impl Host for WorkflowContext {
     fn history_length(&mut self) -> wasmtime::Result<u32> {
         let run = self.run()?;
         Ok(run.replay.next_seq() - run.info.origin.seq)
+    }
+
+    fn tag(&mut self, key: String, value: String) -> wasmtime::Result<()> {
+        let tag = Tag::new(&key, &value).map_err(|error| Violation::new("invalid-tag", error))?;
+        let run = self.run()?;
+        // What was set before an event that is recorded was committed with it or earlier: the run has these tags, or later ones.
+        if run.is_live() {
+            let is_other = run.tags.set(tag).map_err(|error| Violation::new("too-many-tags", error))?;
+            run.effects.has_tagged |= is_other;
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Name, NameError};
 
-/// The tags of a run: texts by key. They are set at its start, and never sealed.
+/// The tags of a run: texts by key. They are set at its start or by its workflow, and never sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Tags(BTreeMap<String, String>);
@@ -100,9 +100,31 @@ impl Tags {
         if all.len() > Self::COUNT_MAX { Err(TagError::Count) } else { Ok(Self(all)) }
     }
 
+    /// Give a key a value, instead of the one that it has. Returns whether that changes anything.
+    pub fn set(&mut self, Tag { key, value }: Tag) -> Result<bool, TagError> {
+        let is_full = self.0.len() >= Self::COUNT_MAX;
+        match self.0.get_mut(&*key) {
+            Some(before) if *before == value => return Ok(false),
+            Some(before) => *before = value,
+            None if is_full => return Err(TagError::Count),
+            None => drop(self.0.insert(key.to_string(), value)),
+        }
+        Ok(true)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Bytes of all, as they are kept.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + "=".len() + value.len()).sum()
     }
 
     /// Each, as it is kept and asked for.
@@ -162,5 +184,16 @@ mod tests {
         assert_eq!(read, Tags::stored(read.written().collect()));
         assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"a":"1","b":"2"}"#);
         assert!(serde_json::from_str::<Tags>(r#"{"a": ""}"#).unwrap_err().to_string().contains("the tag `a`"));
+    }
+
+    #[test]
+    fn the_last_value_of_a_key_wins_also_when_there_is_no_room_for_another_key() {
+        let tags = (0..16).map(|number| Tag::new(&format!("k{number}"), "v").unwrap());
+        let mut tags = Tags::collect(tags).unwrap();
+        assert_eq!(tags.set(Tag::new("k3", "v").unwrap()), Ok(false));
+        assert_eq!(tags.set(Tag::new("k3", "ü").unwrap()), Ok(true));
+        assert_eq!(tags.set(Tag::new("k16", "v").unwrap()), Err(TagError::Count));
+        assert_eq!(tags.written().find(|tag| tag.starts_with("k3=")).as_deref(), Some("k3=ü"));
+        assert_eq!((tags.len(), tags.bytes()), (16, tags.written().map(|tag| tag.len()).sum()));
     }
 }

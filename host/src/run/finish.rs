@@ -49,7 +49,8 @@ impl Activation {
         self.writer.replaced(self.claimed.input.len());
         let info = RunInfo { origin, ..(*self.info).clone() };
         // It enters when this activation has left.
-        self.runner.activate(Claimed { info, input, strikes: 0, standing: None, laps });
+        let tags = self.claimed.tags.clone();
+        self.runner.activate(Claimed { info, input, tags, strikes: 0, standing: None, laps });
         Ok(())
     }
 }

@@ -161,7 +161,7 @@ impl Runner {
         let place = if is_going_on { self.try_enter(run) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
         if started.is_new() {
-            self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
+            self.namespaces.accounts.of(&run.namespace).add_run(&run.input, &run.tags);
             // One that is limited is for any host, too; whether it waits for one already is not known here.
             if place.is_none() && matches!(started, Started::New(_)) {
                 self.backlog.left(&run.namespace, run.priority);
@@ -169,8 +169,7 @@ impl Runner {
         }
         let is_ours = place.is_some() && !matches!(started, Started::Queued(_));
         if let (Some(place), Started::New(info)) = (place, &started) {
-            let mut new =
-                [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
+            let mut new = [run.claimed(info.clone())];
             let (runner, is_quiet) = (self.clone(), run.signal.is_none());
             self.tasks.spawn(async move {
                 // Its workflow may be paused.
@@ -207,7 +206,7 @@ impl Runner {
         let end = self.lease.lost.child_token();
         let account = self.namespaces.accounts.of(&run.namespace);
         let (writer, accepted) = self.writers.for_new_run(start, account, end.clone());
-        let claimed = Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 };
+        let claimed = run.claimed(info.clone());
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
         self.tasks.spawn(self.clone().run(entry));

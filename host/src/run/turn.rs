@@ -34,6 +34,8 @@ impl Activation {
         self.guest = Some(match resident {
             Some(mut guest) => {
                 guest.rejoin(self.tenant.limits.clone(), self.end.clone());
+                // Another host may have been at the run meanwhile.
+                guest.run().set_tags(self.claimed.tags.clone());
                 guest
             }
             None => self.new_guest().await?,
@@ -49,6 +51,7 @@ impl Activation {
     /// A new instance, at the beginning.
     pub(super) async fn new_guest(&mut self) -> Result<Guest, Interruption> {
         let mut guest = self.instantiate().await?;
+        guest.run().set_tags(self.claimed.tags.clone());
         if self.info.origin.generation > 0 {
             // What earlier generations show counts as well.
             guest.run().set_published(self.runner.store.published_sizes(self.info.run_id).await?);
@@ -160,11 +163,12 @@ impl Activation {
         let lines = self.guest().context().log.take();
         let mut records = self.keep_lines(Source::Workflow(self.info.origin.generation), lines).await?;
         let effects = mem::take(&mut self.guest().run().effects);
-        let Effects { events, cancelled, published, replaced_bytes, answers, discarded } = effects;
+        let Effects { events, cancelled, published, replaced_bytes, has_tagged, answers, discarded } = effects;
         self.writer.replaced(replaced_bytes);
         self.has_progressed |= !events.is_empty();
         records.extend(events.into_iter().map(Record::Event));
         records.extend(published.into_iter().map(|(key, value)| Record::Publish(key, value)));
+        records.extend(has_tagged.then(|| self.retag()));
         records.extend(answers.into_iter().map(|(call, answer)| Record::Answer(call, answer)));
         records.extend(discarded.into_iter().map(Record::Discard));
         for (call, came) in cancelled {
@@ -186,6 +190,14 @@ impl Activation {
             }
         }
         Ok(self.writer.append(records).await?)
+    }
+
+    /// The tags that the run has from now on.
+    fn retag(&mut self) -> Record {
+        let tags = self.guest().run().tags().clone();
+        let before = mem::replace(&mut self.claimed.tags, tags.clone());
+        self.writer.replaced(before.stored_bytes());
+        Record::Tags(tags)
     }
 
     /// Tell the guest when it next computes.

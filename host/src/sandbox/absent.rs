@@ -39,7 +39,7 @@ impl Role {
             ),
             Self::Step => format!(
                 "`{interface}#{function}` does not exist in a step: only a workflow can run steps, start children, \
-                 sleep, receive, send and publish; and there are no sockets, only `wasi:http`"
+                 sleep, receive, send, publish and tag; and there are no sockets, only `wasi:http`"
             ),
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::namespaces::{own_limits, total};
 use super::waiting::Weight;
 use super::{Error, Record, Result, Store};
-use crate::model::{GuestLimits, HostId, Namespace, PayloadKey};
+use crate::model::{GuestLimits, HostId, Namespace, Payload, PayloadKey, Tags};
 
 /// Bytes that a row is taken to weigh beside its documents. `recount_storage` takes the same.
 const ROW_BYTES: usize = 100;
@@ -90,6 +90,11 @@ impl Account {
         self.add(signed(ROW_BYTES + bytes));
     }
 
+    /// A run more.
+    pub fn add_run(&self, input: &Payload, tags: &Tags) {
+        self.add_row(input.len() + tags.stored_bytes());
+    }
+
     /// Whether the namespace keeps as much as it may.
     pub fn is_full(&self) -> bool {
         let bytes = self.saved.load(Ordering::Relaxed).saturating_add(self.unsaved.load(Ordering::Relaxed));
@@ -164,9 +169,18 @@ impl Record {
             Self::ReleaseChild(_) | Self::Discard(_) | Self::Park(_) => 0,
             // A row that is there already.
             Self::Close(_) | Self::Answer(..) | Self::Continue(..) => signed(self.bytes()),
+            Self::Start(start) => signed(ROW_BYTES + start.input.len() + start.tags.stored_bytes()),
+            Self::Tags(tags) => signed(tags.stored_bytes()),
             Self::Event(event) => signed(ROW_BYTES + self.bytes() - event.moved_bytes()),
             _ => signed(ROW_BYTES + self.bytes()),
         }
+    }
+}
+
+impl Tags {
+    /// Bytes that stay in the database because of them, about: each is a row, to find its run by.
+    pub fn stored_bytes(&self) -> usize {
+        self.len() * ROW_BYTES + self.bytes()
     }
 }
 

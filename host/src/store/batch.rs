@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::columns::{
-    Answers, Attempts, Children, Continuations, Discards, Ends, Events, Logs, Parks, Releases, Starts, Values,
+    Answers, Attempts, Children, Continuations, Discards, Ends, Events, Logs, Parks, Releases, Starts, Taggings, Values,
 };
 use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
@@ -16,7 +16,7 @@ use super::start::tags_column;
 use super::{CloseState, Lease, Result, RunSummary};
 use crate::model::{
     Ask, Durability, Event, EventKind, Lineage, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
-    sealed_text,
+    Tags, sealed_text,
 };
 
 /// Columns that grow as records are added.
@@ -27,6 +27,7 @@ pub(super) struct Batch {
     attempts: Attempts,
     logs: Logs,
     values: Values,
+    taggings: Taggings,
     children: Children,
     releases: Releases,
     answers: Answers,
@@ -34,7 +35,7 @@ pub(super) struct Batch {
     continuations: Continuations,
     ends: Ends,
     parks: Parks,
-    /// Runs that begin in this batch and have left nothing but events and lines so far.
+    /// Runs that begin in this batch and have left nothing but events, lines and tags so far.
     plain: HashMap<Uuid, Plain>,
     /// Those of them that ended in it.
     ended: Vec<RunSummary>,
@@ -50,8 +51,8 @@ struct Plain {
 
 /// One parameter for each column, after the host and its epoch.
 static COMMIT: LazyLock<String> = LazyLock::new(|| {
-    let columns = Starts::COUNT + Events::COUNT + Attempts::COUNT + Logs::COUNT + Values::COUNT + Children::COUNT;
-    let columns = columns + Releases::COUNT + Answers::COUNT + Discards::COUNT + Continuations::COUNT;
+    let columns = Starts::COUNT + Events::COUNT + Attempts::COUNT + Logs::COUNT + Values::COUNT + Taggings::COUNT;
+    let columns = columns + Children::COUNT + Releases::COUNT + Answers::COUNT + Discards::COUNT + Continuations::COUNT;
     let columns = columns + Ends::COUNT + Parks::COUNT;
     let parameters: Vec<_> = (1..=2 + columns).map(|number| format!("${number}")).collect();
     format!("SELECT run_id, verdict FROM commit_batch({})", parameters.join(", "))
@@ -74,7 +75,11 @@ pub(super) fn int(number: u32) -> i32 {
 impl Batch {
     /// `key`: what its payloads are sealed under.
     pub(super) fn add(&mut self, run_id: RunId, key: Option<&PayloadKey>, record: &Record) -> Result<()> {
-        if !matches!(record, Record::Start(_) | Record::Event(_) | Record::Log(..) | Record::Close(_)) {
+        let is_plain = matches!(
+            record,
+            Record::Start(_) | Record::Event(_) | Record::Log(..) | Record::Tags(_) | Record::Close(_)
+        );
+        if !is_plain {
             self.plain.remove(&run_id.0);
         }
         match record {
@@ -83,6 +88,7 @@ impl Batch {
             Record::Attempt(attempt) => self.add_attempt(run_id, key, attempt)?,
             Record::Log(source, line) => self.add_log(run_id, key, *source, line)?,
             Record::Publish(name, value) => self.add_value(run_id, key, name, value)?,
+            Record::Tags(tags) => self.add_tags(run_id, tags),
             Record::StartChild(child) => self.add_child(run_id, key, child)?,
             Record::ReleaseChild(call) => {
                 self.releases.runs.push(run_id.0);
@@ -240,6 +246,24 @@ impl Batch {
         Ok(())
     }
 
+    fn add_tags(&mut self, run_id: RunId, tags: &Tags) {
+        // A run that begins in this batch begins with them.
+        if let Some(plain) = self.plain.get_mut(&run_id.0) {
+            self.starts.tags[plain.index] = tags_column(tags);
+            plain.start.tags.clone_from(tags);
+            return;
+        }
+        let (columns, tags) = (&mut self.taggings, tags_column(tags).unwrap_or_default());
+        // As with values.
+        match columns.runs.iter().position(|run| *run == run_id.0) {
+            Some(before) => columns.tags[before] = tags,
+            None => {
+                columns.runs.push(run_id.0);
+                columns.tags.push(tags);
+            }
+        }
+    }
+
     fn add_child(&mut self, run_id: RunId, key: Option<&PayloadKey>, child: &NewChild) -> Result<()> {
         let columns = &mut self.children;
         columns.runs.push(run_id.0);
@@ -289,7 +313,9 @@ impl Batch {
     /// One call, one commit. Returns the runs whose end was not as asked, and those that something has come of it for.
     pub(super) async fn send(self, connection: &mut PgConnection, lease: &Lease) -> Result<Vec<(Uuid, i16)>> {
         let call = sqlx::query_as(AssertSqlSafe(COMMIT.as_str())).bind(lease.host_id.0).bind(lease.epoch);
-        let call = self.values.bind(self.logs.bind(self.attempts.bind(self.events.bind(self.starts.bind(call)))));
+        let call = self
+            .taggings
+            .bind(self.values.bind(self.logs.bind(self.attempts.bind(self.events.bind(self.starts.bind(call))))));
         let call = self.discards.bind(self.answers.bind(self.releases.bind(self.children.bind(call))));
         let call = self.parks.bind(self.ends.bind(self.continuations.bind(call)));
         Ok(call.fetch_all(connection).await?)

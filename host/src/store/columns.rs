@@ -69,6 +69,7 @@ columns! {
     }
     Logs { runs: Uuid, sources: i32, attempts: i32, numbers: i32, levels: i16, messages: String }
     Values { runs: Uuid, keys: String, values: Vec<u8> }
+    Taggings { runs: Uuid, tags: String }
     Children {
         runs: Uuid, calls: i32, ids: Uuid, workflows: String, inputs: Vec<u8>, seeds: Vec<u8>, abandon: bool,
         detached: bool,

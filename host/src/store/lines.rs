@@ -261,6 +261,7 @@ impl RunLine {
             told: self.told,
             lineage: self.lineage,
             priority: self.priority.code(),
+            tags: self.tags,
             strikes: 0,
         })
     }

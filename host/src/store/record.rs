@@ -21,6 +21,8 @@ pub enum Record {
     Log(Source, LogLine),
     /// The run shows a value.
     Publish(Name, Payload),
+    /// All the tags that the run has now.
+    Tags(Tags),
     /// A child is started.
     StartChild(NewChild),
     /// Nobody waits any more for the child that a call started.
@@ -41,7 +43,8 @@ impl Record {
     /// Bytes of the documents in it, which are most of what it weighs.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Start(start) => start.input.len(),
+            Self::Start(start) => start.input.len() + start.tags.bytes(),
+            Self::Tags(tags) => tags.bytes(),
             Self::Event(event) => match &event.kind {
                 EventKind::Completed { call, outcome, .. } => call.ask.input().len() + outcome_bytes(outcome),
                 EventKind::CancelRequested { .. } => 0,

@@ -10,7 +10,7 @@ use super::lines::RunLine;
 use super::seals::sealed_among;
 use super::{Error, Lease, Result, Store};
 use crate::model::{
-    CancelReason, Durability, Lineage, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, SHARDS, Seed,
+    CancelReason, Durability, Lineage, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, SHARDS, Seed, Tags,
 };
 
 /// A run that this host now owns.
@@ -20,6 +20,8 @@ pub struct Claimed {
     pub info: RunInfo,
     /// What it was started with.
     pub input: Payload,
+    /// What it is found by.
+    pub tags: Tags,
     /// Activations in a row that failed without progress.
     pub strikes: u16,
     /// What there is to be read of it, if that is known: whoever takes it up need not look.
@@ -80,6 +82,7 @@ pub(super) struct ClaimedRow {
     pub(super) told: Option<String>,
     pub(super) lineage: Option<String>,
     pub(super) priority: i16,
+    pub(super) tags: Option<Vec<String>>,
     pub(super) strikes: i16,
 }
 
@@ -261,6 +264,7 @@ impl TryFrom<ClaimedRow> for Claimed {
         Ok(Self {
             info,
             input: Payload::stored(row.input),
+            tags: Tags::stored(row.tags.unwrap_or_default()),
             strikes: row.strikes.unsigned_abs(),
             standing: None,
             laps: 0,

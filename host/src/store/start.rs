@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::batch::int;
 use super::inbox::InboxMax;
-use super::{Error, Lease, Result, Store};
+use super::{Claimed, Error, Lease, Result, Store};
 use crate::model::{
     Durability, Lineage, Name, Namespace, Origin, Payload, Priority, RunId, RunInfo, Seed, Tags, Timestamp, duration_us,
 };
@@ -173,6 +173,12 @@ impl NewRun {
             origin: Origin::new(at),
             lineage: Lineage::default(),
         }
+    }
+
+    /// As whoever is at it must know it, from its beginning on.
+    pub fn claimed(&self, info: RunInfo) -> Claimed {
+        let (input, tags) = (self.input.clone(), self.tags.clone());
+        Claimed { info, input, tags, strikes: 0, standing: None, laps: 0 }
     }
 
     fn durability_code(&self) -> i16 {

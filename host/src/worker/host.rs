@@ -165,7 +165,7 @@ impl Host {
         let Some(runner) = runner else {
             let started = self.store.start_run(run, None).await?;
             if started.is_new() {
-                self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
+                self.namespaces.accounts.of(&run.namespace).add_run(&run.input, &run.tags);
             }
             self.became_ready();
             return Ok(started);

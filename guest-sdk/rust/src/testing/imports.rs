@@ -92,6 +92,11 @@ pub(crate) mod run {
     pub(crate) fn history_length() -> u32 {
         with("run.history-length", |world| world.pulled)
     }
+
+    pub(crate) fn tag(key: &str, value: &str) {
+        limits::tag(key, value);
+        with("run.tag", |world| world.tag(key, value));
+    }
 }
 
 pub(crate) mod signal {

@@ -6,8 +6,11 @@ use crate::bindings::windlass::workflow::types::RetryPolicy;
 
 pub(super) const OPEN_CALLS: usize = 10_000;
 pub(super) const KEYS: usize = 64;
+pub(super) const TAGS: usize = 16;
 pub(super) const LETTERS: usize = 10_000;
 pub(super) const PAYLOAD_BYTES: usize = 1 << 20;
+const TAG_KEY: usize = 64;
+const TAG_VALUE: usize = 128;
 const RANDOM_BYTES: u32 = 65_536;
 const DURATION: Duration = Duration::from_secs(3_155_760_000);
 
@@ -24,6 +27,16 @@ pub(super) fn is_name(name: &str) -> bool {
 pub(super) fn name(name: &str) {
     if !is_name(name) {
         trap("invalid-name", format!("`{name}` is no name: 1 to 128 letters, digits, `.`, `_`, `:`, `/` or `-`"));
+    }
+}
+
+pub(super) fn tag(key: &str, value: &str) {
+    if !is_name(key) || key.len() > TAG_KEY {
+        trap("invalid-tag", format!("`{key}` is no key of a tag: a name of 1 to {TAG_KEY} characters"));
+    }
+    if !(1..=TAG_VALUE).contains(&value.chars().count()) || value.contains(|c: char| c == ',' || c.is_control()) {
+        let rule = format!("1 to {TAG_VALUE} characters, without commas and control characters");
+        trap("invalid-tag", format!("the value of the tag `{key}` has {rule}"));
     }
 }
 

@@ -335,6 +335,18 @@ impl<T> Run<T> {
         }
     }
 
+    /// The value of a [tag](crate::run::tag) that its workflow has set, if it has.
+    ///
+    /// ```
+    /// # #[windlass::workflow]
+    /// # async fn mark() -> windlass::Result<()> { windlass::run::tag("colour", "red"); Ok(()) }
+    /// let run = windlass::testing::Test::new().start(mark, ());
+    /// assert_eq!(run.tag("colour").as_deref(), Some("red"));
+    /// ```
+    pub fn tag(&self, key: &str) -> Option<String> {
+        self.runner.borrow().world.borrow().tags.get(key).cloned()
+    }
+
     /// What a step of it has [reported](crate::heartbeat::report) last, if anything; of several calls of the step, the last one
     /// that did.
     ///

@@ -41,6 +41,7 @@ pub(super) struct World {
     pub(super) random: ChaCha8Rng,
     pub(super) lines: Vec<Line>,
     pub(super) published: BTreeMap<String, Value>,
+    pub(super) tags: BTreeMap<String, String>,
     /// What steps have reported last, by name.
     pub(super) heartbeats: BTreeMap<String, Value>,
     /// While code of a step runs: its call and attempt.
@@ -144,6 +145,7 @@ impl World {
             random: ChaCha8Rng::seed_from_u64(seed),
             lines: Vec::new(),
             published: BTreeMap::new(),
+            tags: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             attempt: None,
         }
@@ -241,6 +243,13 @@ impl World {
         self.published.insert(key.to_owned(), value(payload));
         if self.published.len() > limits::KEYS {
             limits::trap("too-many-keys", format!("more than {} keys are published", limits::KEYS));
+        }
+    }
+
+    pub(super) fn tag(&mut self, key: &str, value: &str) {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        if self.tags.len() > limits::TAGS {
+            limits::trap("too-many-tags", format!("a run has at most {} tags", limits::TAGS));
         }
     }
 

@@ -12,6 +12,7 @@ mod family;
 mod gossip;
 mod questions;
 mod stubborn;
+mod tagged;
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -121,6 +121,18 @@ async fn publishes(keys: u32) -> Result<()> {
 }
 
 #[windlass::workflow]
+async fn tags(keys: u32) -> Result<()> {
+    (0..keys).for_each(|key| windlass::run::tag(&format!("key-{key}"), key));
+    Ok(())
+}
+
+#[windlass::workflow]
+async fn tags_badly(key: String, value: String) -> Result<()> {
+    windlass::run::tag(&key, value);
+    Ok(())
+}
+
+#[windlass::workflow]
 async fn names_badly() -> Result<()> {
     signal("no such name").await
 }
