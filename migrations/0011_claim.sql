@@ -19,46 +19,55 @@ $$;
 -- no more of one than is fair to others, and what one has waiting stands in nobody's way. There is no cursor over ids, which are not
 -- committed in the order in which they are given out: each claim looks from the beginning, and hosts vacuum the table so that
 -- this stays short.
+--
+-- What is of a later edition than the host's is left to hosts that know it: a claim does not even step over it, but past it. Where one
+-- namespace has runs of several editions waiting, which of them comes first is left to chance, so that none waits for another to end.
 CREATE FUNCTION claim(
     p_host uuid, p_epoch bigint, p_first smallint, p_limit integer, p_each integer = 2147483647,
     p_namespaces text[] = '{}', p_rooms integer[] = '{}'
 ) RETURNS SETOF claimed_run LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    known smallint;
 BEGIN
     PERFORM fence(p_host, p_epoch);
+    SELECT h.edition INTO known FROM hosts h WHERE h.host_id = p_host;
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT q.shard, q.namespace, q.id, q.room
+        SELECT q.shard, q.namespace, q.edition, q.id, q.room
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
             -- Each namespace that has any: one look into the index for each.
             WITH RECURSIVE present AS (
-                (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint ORDER BY r.namespace LIMIT 1)
+                (SELECT r.namespace, r.edition FROM ready r WHERE r.shard = (n.number % 16)::smallint
+                 ORDER BY r.namespace, r.edition LIMIT 1)
                 UNION ALL
-                SELECT (SELECT r.namespace FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.namespace > p.namespace
-                        ORDER BY r.namespace LIMIT 1)
-                FROM present p WHERE p.namespace IS NOT NULL
+                SELECT q.* FROM present p CROSS JOIN LATERAL (
+                    SELECT r.namespace, r.edition FROM ready r
+                    WHERE r.shard = (n.number % 16)::smallint AND (r.namespace, r.edition) > (p.namespace, p.edition)
+                    ORDER BY r.namespace, r.edition LIMIT 1
+                ) q
             )
-            SELECT p.namespace,
+            SELECT p.namespace, p.edition,
                    coalesce((SELECT u.room FROM unnest(p_namespaces, p_rooms) AS u (namespace, room)
                              WHERE u.namespace = p.namespace), p_each) AS room
-            FROM present p WHERE p.namespace IS NOT NULL ORDER BY 2 DESC
+            FROM present p WHERE p.edition <= known ORDER BY 3 DESC, random()
         ) w
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.id, w.room FROM ready r
-            WHERE r.shard = (n.number % 16)::smallint AND r.namespace = w.namespace AND r.strikes < 2
+            SELECT r.shard, r.namespace, r.edition, r.id, w.room FROM ready r
+            WHERE r.shard = (n.number % 16)::smallint AND r.namespace = w.namespace AND r.edition = w.edition AND r.strikes < 2
             ORDER BY r.id LIMIT w.room FOR UPDATE SKIP LOCKED
         ) q
         LIMIT p_limit
     ), fair AS (
-        SELECT f.shard, f.namespace, f.id
+        SELECT f.shard, f.namespace, f.edition, f.id
         FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace) AS number FROM found f) f WHERE f.number <= f.room
     ), taken AS (
-        DELETE FROM ready r USING fair f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.run_id, r.strikes
+        DELETE FROM ready r USING fair f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.edition = f.edition AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.run_id, r.strikes, r.edition
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes, edition)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes, t.edition FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id
@@ -73,19 +82,21 @@ BEGIN
     PERFORM fence(p_host, p_epoch);
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT q.shard, q.namespace, q.id
+        SELECT q.shard, q.namespace, q.edition, q.id
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+            SELECT r.shard, r.namespace, r.edition, r.id FROM ready r
+            WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+              AND r.edition <= (SELECT h.edition FROM hosts h WHERE h.host_id = p_host)
             ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) q
         LIMIT 1
     ), taken AS (
-        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.run_id, r.strikes
+        DELETE FROM ready r USING found f WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.edition = f.edition AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.run_id, r.strikes, r.edition
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes, on_trial)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes, true FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, strikes, on_trial, edition)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.strikes, true, t.edition FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id

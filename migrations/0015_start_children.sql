@@ -14,7 +14,7 @@ DECLARE
     payloads bytea[];
 BEGIN
     WITH asked AS MATERIALIZED (
-        SELECT u.*, p.namespace, p.durability, w.component, w.version
+        SELECT u.*, p.namespace, p.durability, w.component, w.version, w.edition
         FROM unnest(p_runs, p_calls, p_child_ids, p_workflows, p_inputs, p_seeds, p_abandon, p_detached)
             AS u (run_id, call, child_id, workflow, input, seed, abandon, detached)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
@@ -29,7 +29,8 @@ BEGIN
         ON CONFLICT DO NOTHING
         RETURNING shard, namespace, run_id
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT s.shard, s.namespace, s.run_id, 0 FROM started s
+        INSERT INTO ready (shard, namespace, run_id, strikes, edition)
+        SELECT s.shard, s.namespace, s.run_id, 0, a.edition FROM started s JOIN asked a ON a.child_id = s.run_id
     ), awaited AS (
         INSERT INTO children (shard, run_id, call, child_id, abandon)
         SELECT shard_of(a.run_id), a.run_id, a.call, a.child_id, a.abandon

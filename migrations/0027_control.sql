@@ -67,9 +67,10 @@ BEGIN
     IF NOT is_paused(p_namespace, run.workflow) THEN
         WITH gone AS (
             DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id
-            RETURNING p.shard, p.namespace, p.run_id, p.strikes
+            RETURNING p.shard, p.namespace, p.run_id, p.strikes, p.edition
         )
-        INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+        INSERT INTO ready (shard, namespace, run_id, strikes, edition)
+        SELECT g.shard, g.namespace, g.run_id, g.strikes, g.edition FROM gone g;
     END IF;
     PERFORM audit(p_namespace, p_who, 'run.resume', p_run_id::text, '{}');
 END $$;
@@ -128,9 +129,10 @@ BEGIN
         LIMIT p_limit FOR UPDATE OF p SKIP LOCKED
     ), gone AS (
         DELETE FROM paused p USING free f WHERE p.shard = f.shard AND p.run_id = f.run_id
-        RETURNING p.shard, p.namespace, p.run_id, p.strikes
+        RETURNING p.shard, p.namespace, p.run_id, p.strikes, p.edition
     )
-    INSERT INTO ready (shard, namespace, run_id, strikes) SELECT g.shard, g.namespace, g.run_id, g.strikes FROM gone g;
+    INSERT INTO ready (shard, namespace, run_id, strikes, edition)
+    SELECT g.shard, g.namespace, g.run_id, g.strikes, g.edition FROM gone g;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
 END $$;
@@ -145,6 +147,7 @@ BEGIN
         PERFORM refuse_state(format('run %s', p_run_id), run_state_name(run));
     END IF;
     UPDATE runs r SET state = 0, result = NULL, failure_code = NULL WHERE r.shard = run.shard AND r.run_id = p_run_id;
-    INSERT INTO ready (shard, namespace, run_id, strikes) VALUES (run.shard, run.namespace, p_run_id, 0);
+    INSERT INTO ready (shard, namespace, run_id, strikes, edition)
+    VALUES (run.shard, run.namespace, p_run_id, 0, edition_of(run.namespace, run.component, run.version));
     PERFORM audit(p_namespace, p_who, 'run.retry', p_run_id::text, '{}');
 END $$;

@@ -24,7 +24,7 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 13] = [
+const WRITERS: [&str; 17] = [
     "start_runs",
     "signal_with_start",
     "commit_batch",
@@ -32,6 +32,10 @@ const WRITERS: [&str; 13] = [
     "send_update",
     "request_cancel",
     "terminate_run",
+    "pause_run",
+    "resume_run",
+    "retry_run",
+    "migrate_run",
     "fire_schedule",
     "archive_runs",
     "redate_archive",

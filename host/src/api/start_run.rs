@@ -123,7 +123,7 @@ pub(super) async fn start_run(
     // Before the run is there: its end is not missed.
     let watcher = host.watchers().watch(run_id);
     let (status, run_id) = match host.start_run(&run, !wait.is_zero()).await? {
-        Started::New(info) => (StatusCode::CREATED, info.run_id),
+        Started::New(info) | Started::ForOthers(info) => (StatusCode::CREATED, info.run_id),
         Started::Before(run_id) => (StatusCode::OK, run_id),
         Started::Conflict(run_id) => {
             let detail = format!("run {run_id} was started with this key, for another workflow or with another input");

@@ -20,6 +20,7 @@ mod get;
 mod grant;
 mod history;
 mod host_options;
+mod in_bulk;
 mod keys;
 mod limits;
 mod list;
@@ -31,6 +32,7 @@ mod migrate;
 mod namespace;
 mod output;
 mod pause;
+mod quarantine;
 mod queues;
 mod replay;
 mod retry;
@@ -136,6 +138,8 @@ enum Command {
     Pause(pause::Pause),
     /// Let a run, a workflow, or the whole namespace go on
     Resume(pause::Resume),
+    /// Runs that cannot go on until somebody has looked
+    Quarantine(quarantine::Quarantine),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
     /// Go on with a run that was quarantined
@@ -225,6 +229,7 @@ impl Cli {
             Command::Terminate(terminate) => terminate.run(&client()?).await,
             Command::Pause(pause) => pause.run(&client()?).await,
             Command::Resume(resume) => resume.run(&client()?).await,
+            Command::Quarantine(quarantine) => quarantine.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Retry(retry) => retry.run(&client()?).await,
             Command::Schedule(schedule) => schedule.run(&client()?).await,

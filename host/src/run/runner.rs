@@ -11,12 +11,12 @@ use super::activate::Activation;
 use super::active::Place;
 use super::residents::Residents;
 use super::threads::GuestThreads;
-use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
+use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Quarantines, Room, Secrets, Tenant};
 use crate::fair::Places;
 use crate::model::{RunId, RunInfo};
 use crate::sandbox::{Limits, Network};
 use crate::store::{
-    self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, RunWriter, Start, Started, Store, Writers,
+    self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, Newest, RunWriter, Start, Started, Store, Writers,
 };
 
 /// How a host deals with runs.
@@ -55,6 +55,7 @@ pub struct Runner {
     pub(super) secrets: Arc<Secrets>,
     pub(super) namespaces: Arc<Namespaces>,
     pub(super) config: RunConfig,
+    pub(super) quarantines: Arc<Quarantines>,
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Places>,
@@ -90,6 +91,8 @@ pub struct RunnerParts {
     pub namespaces: Arc<Namespaces>,
     /// How it deals with them.
     pub config: RunConfig,
+    /// Counts those that it quarantines.
+    pub quarantines: Arc<Quarantines>,
     /// Takes what its runs mean to runs of others.
     pub hints: mpsc::UnboundedSender<Hint>,
     /// Where guests compute.
@@ -112,6 +115,7 @@ impl Runner {
             limits,
             namespaces,
             config,
+            quarantines,
             hints,
             threads,
             shutdown,
@@ -132,6 +136,7 @@ impl Runner {
             secrets,
             namespaces,
             config,
+            quarantines,
             hints,
             threads,
             shutdown,
@@ -150,10 +155,10 @@ impl Runner {
         // was started before, and the database will say so.
         let place = if is_going_on { self.active.try_enter(run.run_id, &run.namespace) } else { None };
         let started = self.store.start_run(run, place.as_ref().map(|_| &*self.lease)).await?;
-        if let Started::New(_) = started {
+        if let Started::New(_) | Started::ForOthers(_) = started {
             self.namespaces.accounts.of(&run.namespace).add_row(run.input.len());
         }
-        let is_ours = place.is_some();
+        let is_ours = place.is_some() && !matches!(started, Started::ForOthers(_));
         if let (Some(place), Started::New(info)) = (place, &started) {
             let mut new =
                 [Claimed { info: info.clone(), input: run.input.clone(), strikes: 0, standing: None, laps: 0 }];
@@ -177,7 +182,11 @@ impl Runner {
             return None;
         }
         // An error is for the long way to tell.
-        let (component, version) = self.programs.newest(&run.namespace, &run.workflow).await.ok()??;
+        let Newest { component, version, edition } =
+            self.programs.newest(&run.namespace, &run.workflow).await.ok()??;
+        if edition > self.programs.editions.newest() {
+            return None;
+        }
         // A key that was used is no reason to compute everything once more, only to be refused.
         if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
             return None;

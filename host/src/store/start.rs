@@ -50,6 +50,8 @@ pub struct NewSignal {
 pub enum Started {
     /// It is accepted, and belongs to the host that was named.
     New(RunInfo),
+    /// It is accepted, and waits for a host that has learnt more than the one that was named.
+    ForOthers(RunInfo),
     /// The same run was accepted before.
     Before(RunId),
     /// The key belongs to a run of another workflow or with another input.
@@ -79,7 +81,8 @@ impl Store {
                 Some(signal) => self.try_start_with(run, input, lease, seed, signal).await?,
             };
             match row.outcome {
-                0 => return row.into_new(run, seed),
+                0 => return Ok(Started::New(row.into_new(run, seed)?)),
+                5 => return Ok(Started::ForOthers(row.into_new(run, seed)?)),
                 1 => return Ok(Started::Before(run_id)),
                 // What was sealed twice is not alike: only here can it be told what it was.
                 2 => match self.get_run(&run.namespace, run_id).await? {
@@ -163,13 +166,13 @@ impl NewRun {
 }
 
 impl StartedRow {
-    fn into_new(self, run: &NewRun, seed: Seed) -> Result<Started> {
+    fn into_new(self, run: &NewRun, seed: Seed) -> Result<RunInfo> {
         let Self { component: Some(component), version: Some(version), started_at: Some(started_at), .. } = self else {
             return Err(Error::Internal(sqlx::Error::Decode("a run without a component".into())));
         };
         let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
         let info = run.accepted(component, version.unsigned_abs(), started_at.into());
-        Ok(Started::New(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info }))
+        Ok(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info })
     }
 }
 
