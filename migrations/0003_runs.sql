@@ -45,6 +45,8 @@ CREATE TABLE runs (
     closed_at       timestamptz,
     failure_code    text,
     tags            text[],
+    quarantined_at  timestamptz,
+    quarantines     smallint,
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 85);
 COMMENT ON COLUMN runs.durability IS '0 output: what follows from an event leaves the host after the event is committed; 1 strict: the guest sees an event after it is committed.';
@@ -63,6 +65,8 @@ COMMENT ON COLUMN runs.concurrency_key IS 'Of the runs of its workflow that have
 COMMENT ON COLUMN runs.is_limited IS 'Whether it may hold slots, or wait for one: see 0036.';
 COMMENT ON COLUMN runs.told IS 'Why it had been told to stop when it last continued as new.';
 COMMENT ON COLUMN runs.failure_code IS 'Of a run that has failed, was cancelled or is quarantined: the code in its result, which may be sealed.';
+COMMENT ON COLUMN runs.quarantined_at IS 'When it was last.';
+COMMENT ON COLUMN runs.quarantines IS 'How often it was; null if never.';
 COMMENT ON COLUMN runs.tags IS 'key=value, as it was started with or its workflow has set them; null if there are none. Never sealed.';
 
 -- Read backwards, newest first.

@@ -17,10 +17,12 @@ CREATE TABLE hosts (
     epoch       bigint      NOT NULL DEFAULT 1,
     name        text        NOT NULL,
     renewed_at  timestamptz NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    edition     smallint    NOT NULL DEFAULT 1
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON COLUMN hosts.epoch IS 'The fencing number: a host that writes with an older one is refused.';
 COMMENT ON COLUMN hosts.name IS 'For people: machine and process.';
+COMMENT ON COLUMN hosts.edition IS 'What it has learnt: it takes up runs of this edition and of those before. An older host does not say, and knows the first.';
 
 CREATE TABLE ready (
     shard     smallint    NOT NULL,
@@ -30,10 +32,13 @@ CREATE TABLE ready (
     run_id    uuid        NOT NULL,
     strikes   smallint    NOT NULL,
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- A claim steps from priority to priority, and in each from namespace to namespace, whatever any of them has waiting.
-    PRIMARY KEY (shard, priority, namespace, id)
+    edition   smallint    NOT NULL DEFAULT 1,
+    -- A claim steps from priority to priority, in each from namespace to namespace, and past what its host has not learnt, whatever any of
+    -- them has waiting.
+    PRIMARY KEY (shard, priority, namespace, edition, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE ready IS 'Runs that wait for a host.';
+COMMENT ON COLUMN ready.edition IS 'That of the run''s version, here as in owned, parked and paused: it goes with the run as its strikes do.';
 -- Whoever pauses a run, ends it or looks at it finds it however many wait.
 CREATE UNIQUE INDEX ready_by_run ON ready (shard, run_id);
 -- Those that claims leave alone: claim_suspect takes them one by one. There are hardly ever any.
@@ -49,6 +54,7 @@ CREATE TABLE owned (
     strikes    smallint    NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     on_trial   boolean     NOT NULL DEFAULT false,
+    edition    smallint    NOT NULL DEFAULT 1,
     PRIMARY KEY (shard, run_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX owned_by_host ON owned (host_id);
@@ -66,6 +72,7 @@ CREATE TABLE parked (
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    edition    smallint    NOT NULL DEFAULT 1,
     PRIMARY KEY (shard, run_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX parked_by_wake ON parked (shard, wake_at) WHERE wake_at IS NOT NULL;
@@ -83,6 +90,7 @@ CREATE TABLE paused (
     strikes    smallint    NOT NULL,
     open_calls bytea       NOT NULL,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    edition    smallint    NOT NULL DEFAULT 1,
     PRIMARY KEY (shard, run_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX paused_by_namespace ON paused (namespace, shard, run_id);

@@ -20,9 +20,11 @@ CREATE FUNCTION release_runs(p_host uuid) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     released integer;
 BEGIN
-    WITH gone AS (DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes)
-    INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-    SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g;
+    WITH gone AS (
+        DELETE FROM owned o WHERE o.host_id = p_host RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes, o.edition
+    )
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+    SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes, g.edition FROM gone g;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
 END $$;
@@ -36,31 +38,34 @@ DECLARE
 BEGIN
     WITH gone AS (
         DELETE FROM owned o WHERE o.host_id = p_host
-        RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes, o.on_trial, o.claimed_at
+        RETURNING o.shard, o.namespace, o.priority, o.run_id, o.strikes, o.on_trial, o.claimed_at, o.edition
     ), seen AS (
         SELECT g.*, coalesce((SELECT e.at FROM events e WHERE e.shard = g.shard AND e.run_id = g.run_id
                               ORDER BY e.seq DESC LIMIT 1) >= g.claimed_at, false) AS has_progressed
         FROM gone g
     )
-    INSERT INTO ready (shard, namespace, priority, run_id, strikes)
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
     SELECT s.shard, s.namespace, s.priority, s.run_id,
            CASE WHEN s.has_progressed THEN 1
                 WHEN s.strikes < 2 OR s.on_trial THEN s.strikes + 1
-                ELSE s.strikes END
+                ELSE s.strikes END,
+           s.edition
     FROM seen s;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
 END $$;
 
 -- Take a lease: at start-up, and again with the next epoch after it was lost. Returns the epoch.
-CREATE FUNCTION take_lease(p_host uuid, p_name text, p_ttl interval) RETURNS bigint LANGUAGE plpgsql AS $$
+-- p_edition: what the host has learnt.
+CREATE FUNCTION take_lease(p_host uuid, p_name text, p_ttl interval, p_edition smallint = 1) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     taken bigint;
 BEGIN
-    INSERT INTO hosts AS h (host_id, name, renewed_at, lease_until)
-    VALUES (p_host, p_name, clock_timestamp(), clock_timestamp() + p_ttl)
+    INSERT INTO hosts AS h (host_id, name, renewed_at, lease_until, edition)
+    VALUES (p_host, p_name, clock_timestamp(), clock_timestamp() + p_ttl, p_edition)
     ON CONFLICT (host_id) DO UPDATE
-        SET epoch = h.epoch + 1, renewed_at = excluded.renewed_at, lease_until = excluded.lease_until
+        SET epoch = h.epoch + 1, renewed_at = excluded.renewed_at, lease_until = excluded.lease_until,
+            edition = excluded.edition
     RETURNING epoch INTO taken;
     PERFORM release_runs(p_host);
     RETURN taken;

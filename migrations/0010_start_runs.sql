@@ -1,9 +1,9 @@
--- Accept runs. With a host, it owns them from their first commit on; without, they wait for one.
+-- Accept runs. With a host, it owns them from their first commit on, if it has learnt what it takes; without, they wait for one.
 --
 -- What has to have a slot first is given to no host: it waits for one, or for the slot (0036).
 --
 -- p_timeouts: from now to the deadline, in µs. p_tags: those of a run, joined by commas. outcome: 0 started, 1 was there already with the same input, 2 was there with another, 3 no such workflow, 4 another
--- session has started it since this statement began: ask again.
+-- session has started it since this statement began: ask again, 5 started, and it waits for a host that knows more than this one.
 CREATE FUNCTION start_runs(
     p_host uuid, p_epoch bigint, p_namespaces text[], p_run_ids uuid[], p_workflows text[], p_durabilities smallint[],
     p_seeds bytea[], p_keys text[], p_inputs bytea[], p_timeouts bigint[], p_tags text[] = NULL,
@@ -21,7 +21,8 @@ BEGIN
     END IF;
     FOR run_id, outcome, component, version, started_at, deadline_at, is_limited IN
     WITH asked AS (
-        SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version, w.is_limited
+        SELECT shard_of(u.run_id) AS shard, u.*, w.component, w.version, w.is_limited, w.edition,
+               w.edition <= (SELECT h.edition FROM hosts h WHERE h.host_id = p_host) AS is_known
         FROM unnest(p_namespaces, p_run_ids, p_workflows, p_durabilities, p_seeds, p_keys, p_inputs, p_timeouts, p_tags,
                     p_priorities, p_concurrency_keys)
             AS u (namespace, run_id, workflow, durability, seed, key, input, timeout, tags, priority, concurrency_key)
@@ -36,14 +37,16 @@ BEGIN
         ON CONFLICT DO NOTHING
         RETURNING shard, namespace, run_id, component, version, started_at, deadline_at, priority, is_limited
     ), to_host AS (
-        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes)
-        SELECT s.shard, s.namespace, s.run_id, p_host, s.priority, 0 FROM started s WHERE p_host IS NOT NULL AND NOT s.is_limited
+        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes, edition)
+        SELECT s.shard, s.namespace, s.run_id, p_host, s.priority, 0, a.edition
+        FROM started s JOIN asked a USING (run_id) WHERE a.is_known AND NOT s.is_limited
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE p_host IS NULL AND NOT s.is_limited
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0, a.edition
+        FROM started s JOIN asked a USING (run_id) WHERE a.is_known IS NOT TRUE AND NOT s.is_limited
     )
     SELECT a.run_id,
-           CASE WHEN s.run_id IS NOT NULL THEN 0
+           CASE WHEN s.run_id IS NOT NULL THEN CASE WHEN a.is_known OR p_host IS NULL OR s.is_limited THEN 0 ELSE 5 END
                 WHEN (r.namespace, r.workflow, r.input) = (a.namespace, a.workflow, a.input) THEN 1
                 WHEN r.run_id IS NOT NULL THEN 2
                 WHEN a.component IS NULL THEN 3
@@ -110,10 +113,11 @@ BEGIN
         -- Two that accept the same runs do it in the same order: one waits for the other, and not both for each other.
         ORDER BY u.run_id
         ON CONFLICT DO NOTHING
-        RETURNING shard, namespace, run_id, state, priority
+        RETURNING shard, namespace, run_id, component, version, state, priority
     ), to_host AS (
-        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes)
-        SELECT a.shard, a.namespace, a.run_id, p_host, a.priority, 0 FROM accepted a WHERE a.state = 0
+        INSERT INTO owned (shard, namespace, run_id, host_id, priority, strikes, edition)
+        SELECT a.shard, a.namespace, a.run_id, p_host, a.priority, 0, edition_of(a.namespace, a.component, a.version)
+        FROM accepted a WHERE a.state = 0
     )
     SELECT count(*) INTO added FROM accepted;
     IF added < cardinality(p_runs) THEN

@@ -23,13 +23,19 @@ $$;
 -- There is no cursor over ids, which are not
 -- committed in the order in which they are given out: each claim looks from the beginning, and hosts vacuum the table so that
 -- this stays short.
+--
+-- What is of a later edition than the host's is left to hosts that know it: a claim does not even step over it, but past it. Where one
+-- namespace has runs of several editions waiting, which of them comes first is left to chance, so that none waits for another to end.
 CREATE FUNCTION claim(
     p_host uuid, p_epoch bigint, p_first smallint, p_limit integer, p_each integer = 2147483647,
     p_namespaces text[] = '{}', p_rooms integer[] = '{}'
 ) RETURNS SETOF claimed_run LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    known smallint;
 BEGIN
     PERFORM fence(p_host, p_epoch);
+    SELECT h.edition INTO known FROM hosts h WHERE h.host_id = p_host;
     RETURN QUERY
     WITH found AS MATERIALIZED (
         SELECT q.*
@@ -39,39 +45,40 @@ BEGIN
             FROM generate_series(0, 15) AS n (number) ORDER BY first, (n.number + 16 - p_first) % 16
         ) s
         CROSS JOIN LATERAL (
-            -- Each priority and namespace that has any: one look into the index for each.
+            -- Each priority, namespace and edition that has any: one look into the index for each.
             WITH RECURSIVE present AS (
-                SELECT p.* FROM (SELECT r.priority::smallint AS priority, r.namespace FROM ready r
-                                 WHERE r.shard = s.shard ORDER BY r.priority, r.namespace LIMIT 1) p
+                SELECT p.* FROM (SELECT r.priority::smallint AS priority, r.namespace, r.edition FROM ready r
+                                 WHERE r.shard = s.shard ORDER BY r.priority, r.namespace, r.edition LIMIT 1) p
                 UNION ALL
                 SELECT n.* FROM present p CROSS JOIN LATERAL (
-                    SELECT r.priority::smallint, r.namespace FROM ready r
-                    WHERE r.shard = s.shard AND (r.priority, r.namespace) > (p.priority, p.namespace)
-                    ORDER BY r.priority, r.namespace LIMIT 1) n
+                    SELECT r.priority::smallint, r.namespace, r.edition FROM ready r
+                    WHERE r.shard = s.shard AND (r.priority, r.namespace, r.edition) > (p.priority, p.namespace, p.edition)
+                    ORDER BY r.priority, r.namespace, r.edition LIMIT 1) n
             )
-            SELECT p.priority, p.namespace,
+            SELECT p.priority, p.namespace, p.edition,
                    coalesce((SELECT u.room FROM unnest(p_namespaces, p_rooms) AS u (namespace, room)
                              WHERE u.namespace = p.namespace), p_each) AS room
-            FROM present p ORDER BY 3 DESC, 1
+            FROM present p WHERE p.edition <= known ORDER BY 4 DESC, 1, random()
         ) w
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.priority, r.namespace, r.id, w.room FROM ready r
-            WHERE r.shard = s.shard AND r.priority = w.priority AND r.namespace = w.namespace AND r.strikes < 2
+            SELECT r.shard, r.priority, r.namespace, r.edition, r.id, w.room FROM ready r
+            WHERE r.shard = s.shard AND r.priority = w.priority AND r.namespace = w.namespace AND r.edition = w.edition
+              AND r.strikes < 2
             ORDER BY r.id LIMIT w.room FOR UPDATE SKIP LOCKED
         ) q
         WHERE s.first IS NOT NULL
         LIMIT p_limit
     ), fair AS (
-        SELECT f.shard, f.namespace, f.priority, f.id
+        SELECT f.shard, f.namespace, f.priority, f.edition, f.id
         FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace ORDER BY f.priority, f.id) AS number FROM found f) f
         WHERE f.number <= f.room
     ), taken AS (
         DELETE FROM ready r USING fair f
-        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes
+        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.edition = f.edition AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes, r.edition
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, edition)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes, t.edition FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id
@@ -89,17 +96,19 @@ BEGIN
         SELECT q.*
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.priority, r.id FROM ready r WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+            SELECT r.shard, r.namespace, r.priority, r.edition, r.id FROM ready r
+            WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
+              AND r.edition <= (SELECT h.edition FROM hosts h WHERE h.host_id = p_host)
             ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) q
         LIMIT 1
     ), taken AS (
         DELETE FROM ready r USING found f
-        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.id = f.id
-        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes
+        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.edition = f.edition AND r.id = f.id
+        RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes, r.edition
     ), kept AS (
-        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, on_trial)
-        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes, true FROM taken t
+        INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, on_trial, edition)
+        SELECT t.shard, t.namespace, t.run_id, p_host, t.priority, t.strikes, true, t.edition FROM taken t
         RETURNING o.shard, o.run_id, o.strikes
     )
     SELECT c.* FROM kept k JOIN runs r ON r.shard = k.shard AND r.run_id = k.run_id

@@ -28,10 +28,10 @@ BEGIN
     ), woken AS (
         DELETE FROM parked p USING letters l
         WHERE p.shard = l.shard AND p.run_id = l.run_id AND is_wanted(l.kind, l.name, p.signals, p.updates)
-        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
+        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes, p.edition
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT w.shard, w.namespace, w.priority, w.run_id, w.strikes FROM woken w
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        SELECT w.shard, w.namespace, w.priority, w.run_id, w.strikes, w.edition FROM woken w
     )
     SELECT DISTINCT l.run_id, o.run_id IS NOT NULL
     FROM letters l LEFT JOIN owned o ON o.shard = l.shard AND o.run_id = l.run_id;

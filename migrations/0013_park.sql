@@ -25,14 +25,14 @@ BEGIN
         DELETE FROM owned o USING asked a
         WHERE o.shard = a.shard AND o.run_id = a.run_id AND o.host_id = p_host
           AND NOT EXISTS (SELECT 1 FROM mail m WHERE m.run_id = a.run_id)
-        RETURNING o.namespace, o.priority, o.run_id
+        RETURNING o.namespace, o.priority, o.run_id, o.edition
     ), parked AS (
-        INSERT INTO parked (shard, namespace, run_id, wake_at, signals, updates, priority, strikes, open_calls)
-        SELECT a.shard, r.namespace, a.run_id, a.wake_at, a.signals, a.updates, r.priority, a.strikes, a.calls
+        INSERT INTO parked (shard, namespace, run_id, wake_at, signals, updates, priority, strikes, open_calls, edition)
+        SELECT a.shard, r.namespace, a.run_id, a.wake_at, a.signals, a.updates, r.priority, a.strikes, a.calls, r.edition
         FROM asked a JOIN released r USING (run_id) WHERE NOT a.is_paused
     ), paused AS (
-        INSERT INTO paused (shard, namespace, run_id, priority, strikes, open_calls)
-        SELECT a.shard, r.namespace, a.run_id, r.priority, a.strikes, a.calls
+        INSERT INTO paused (shard, namespace, run_id, priority, strikes, open_calls, edition)
+        SELECT a.shard, r.namespace, a.run_id, r.priority, a.strikes, a.calls, r.edition
         FROM asked a JOIN released r USING (run_id) WHERE a.is_paused
     )
     SELECT a.run_id, CASE WHEN m.run_id IS NOT NULL THEN 2 ELSE 1 END::smallint

@@ -26,7 +26,9 @@ DECLARE
 BEGIN
     WITH gone AS (
         UPDATE runs r SET state = a.state, result = a.result, failure_code = a.code,
-                          closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN a.at END
+                          closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN a.at END,
+                          quarantined_at = CASE a.state WHEN 4 THEN a.at ELSE r.quarantined_at END,
+                          quarantines = CASE a.state WHEN 4 THEN least(coalesce(r.quarantines, 0) + 1, 32767) ELSE r.quarantines END
         FROM unnest(p_run_ids, p_states, p_results, p_ats, p_codes) AS a (run_id, state, result, at, code)
         -- One that is quarantined can still be ended.
         WHERE r.shard = shard_of(a.run_id) AND r.run_id = a.run_id AND r.state IN (0, 4)

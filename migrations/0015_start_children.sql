@@ -15,7 +15,7 @@ DECLARE
     limited uuid[];
 BEGIN
     WITH asked AS MATERIALIZED (
-        SELECT u.*, p.namespace, p.durability, p.priority, w.component, w.version, w.is_limited
+        SELECT u.*, p.namespace, p.durability, p.priority, w.component, w.version, w.is_limited, w.edition
         FROM unnest(p_runs, p_calls, p_child_ids, p_workflows, p_inputs, p_seeds, p_abandon, p_detached)
             AS u (run_id, call, child_id, workflow, input, seed, abandon, detached)
         JOIN owned o ON o.shard = shard_of(u.run_id) AND o.run_id = u.run_id AND o.host_id = p_host
@@ -30,8 +30,9 @@ BEGIN
         ON CONFLICT DO NOTHING
         RETURNING shard, namespace, run_id, priority, is_limited
     ), to_anyone AS (
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT s.shard, s.namespace, s.priority, s.run_id, 0 FROM started s WHERE NOT s.is_limited
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        SELECT s.shard, s.namespace, s.priority, s.run_id, 0, a.edition
+        FROM started s JOIN asked a ON a.child_id = s.run_id WHERE NOT s.is_limited
     ), awaited AS (
         INSERT INTO children (shard, run_id, call, child_id, abandon)
         SELECT shard_of(a.run_id), a.run_id, a.call, a.child_id, a.abandon

@@ -142,7 +142,7 @@ BEGIN
                                AND r.namespace = p_namespace AND r.workflow = p_workflow) THEN
         outcome := 1;
     END IF;
-    IF outcome < 2 THEN
+    IF outcome IN (0, 1, 5) THEN
         PERFORM send_signal(p_namespace, p_run_id, p_signal, p_payload, p_signal_id, p_inbox_max, p_inbox_bytes_max);
     END IF;
 END $$;

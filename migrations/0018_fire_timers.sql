@@ -13,10 +13,10 @@ BEGIN
         LIMIT p_limit
     ), woken AS (
         DELETE FROM parked p USING due d WHERE p.shard = d.shard AND p.run_id = d.run_id
-        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
+        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes, p.edition
     )
-    INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-    SELECT w.shard, w.namespace, w.priority, w.run_id, w.strikes FROM woken w;
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+    SELECT w.shard, w.namespace, w.priority, w.run_id, w.strikes, w.edition FROM woken w;
     GET DIAGNOSTICS fired = ROW_COUNT;
 
     -- None is none: greatest() would take it for the smaller one.

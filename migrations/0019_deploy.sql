@@ -2,7 +2,7 @@
 -- the newest version already changes nothing but the grants, which are added to those that were given before.
 CREATE FUNCTION deploy(
     p_namespace text, p_component text, p_digest bytea, p_bytes bytea, p_manifest bytea, p_workflows text[],
-    p_grants text[], OUT version integer, OUT created boolean
+    p_grants text[], p_contract text = '0.1.0', p_edition smallint = 1, OUT version integer, OUT created boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -21,8 +21,8 @@ BEGIN
     version := coalesce(newest.version, 0) + created::integer;
     IF created THEN
         INSERT INTO components (namespace, digest, bytes) VALUES (p_namespace, p_digest, p_bytes) ON CONFLICT DO NOTHING;
-        INSERT INTO versions (namespace, component, version, digest, manifest)
-        VALUES (p_namespace, p_component, version, p_digest, p_manifest);
+        INSERT INTO versions (namespace, component, version, digest, manifest, contract, edition)
+        VALUES (p_namespace, p_component, version, p_digest, p_manifest, p_contract, p_edition);
         IF NOT EXISTS (SELECT FROM pins p WHERE p.namespace = p_namespace AND p.component = p_component) THEN
             PERFORM take_workflows(p_namespace, p_component, version, p_workflows);
         END IF;
@@ -45,6 +45,8 @@ BEGIN
     FROM (SELECT DISTINCT w.version FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component) w
     WHERE v.namespace = p_namespace AND v.component = p_component AND v.version = w.version AND v.version <> p_version;
     DELETE FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component;
-    INSERT INTO workflows (namespace, workflow, component, version, is_limited)
-    SELECT p_namespace, u.workflow, p_component, p_version, is_limited(p_namespace, u.workflow) FROM unnest(p_workflows) AS u (workflow);
+    INSERT INTO workflows (namespace, workflow, component, version, edition, is_limited)
+    SELECT p_namespace, u.workflow, p_component, p_version, edition_of(p_namespace, p_component, p_version),
+           is_limited(p_namespace, u.workflow)
+    FROM unnest(p_workflows) AS u (workflow);
 END $$;

@@ -68,10 +68,10 @@ BEGIN
     IF NOT is_paused(p_namespace, run.workflow) THEN
         WITH gone AS (
             DELETE FROM paused p WHERE p.shard = run.shard AND p.run_id = p_run_id
-            RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
+            RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes, p.edition
         )
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g;
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes, g.edition FROM gone g;
     END IF;
     PERFORM audit(p_namespace, p_who, 'run.resume', p_run_id::text, '{}');
 END $$;
@@ -139,10 +139,10 @@ BEGIN
         FOR UPDATE OF p SKIP LOCKED
     ), gone AS (
         DELETE FROM paused p USING free f WHERE p.shard = f.shard AND p.run_id = f.run_id
-        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes
+        RETURNING p.shard, p.namespace, p.priority, p.run_id, p.strikes, p.edition
     ), here AS (
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes FROM gone g
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        SELECT g.shard, g.namespace, g.priority, g.run_id, g.strikes, g.edition FROM gone g
     )
     SELECT g.number, l.shard, l.run_id INTO released, next_shard, next_id
     FROM (SELECT count(*) AS number FROM gone) g

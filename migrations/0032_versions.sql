@@ -34,12 +34,12 @@ END $$;
 -- The versions of a component, the newest first. live: of runs, counted up to p_limit.
 CREATE FUNCTION list_versions(p_namespace text, p_component text, p_limit integer) RETURNS TABLE (
     version integer, digest bytea, deployed_at timestamptz, deprecated_at timestamptz, is_current boolean, is_pinned boolean,
-    live bigint
+    live bigint, contract text
 ) LANGUAGE sql STABLE AS $$
     SELECT v.version, v.digest, v.deployed_at, v.deprecated_at,
            EXISTS (SELECT FROM workflows w WHERE w.namespace = v.namespace AND w.component = v.component AND w.version = v.version),
            EXISTS (SELECT FROM pins p WHERE p.namespace = v.namespace AND p.component = v.component AND p.version = v.version),
-           runs_on_version(v.namespace, v.component, v.version, p_limit)
+           runs_on_version(v.namespace, v.component, v.version, p_limit), v.contract
     FROM versions v WHERE v.namespace = p_namespace AND v.component = p_component ORDER BY v.version DESC;
 $$;
 
@@ -128,6 +128,8 @@ CREATE FUNCTION migrate_run(
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     run runs;
+    new smallint;
+    before ready;
 BEGIN
     run := lock_run(p_namespace, p_run_id);
     IF run.state NOT IN (0, 4) THEN
@@ -141,10 +143,29 @@ BEGIN
     THEN
         PERFORM refuse_state(format('run %s', p_run_id), 'further by now');
     END IF;
-    PERFORM FROM versions v
+    SELECT v.edition INTO new FROM versions v
     WHERE v.namespace = p_namespace AND v.component = run.component AND v.version = p_to FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the component % has no version %', run.component, p_to USING ERRCODE = 'WL012';
+    END IF;
+    -- Wherever it waits, it is held there, so that nobody takes it up who has seen it on its old version: a claim that began before this
+    -- is committed does not see the new row of ready. What is in none of them is just being taken up.
+    UPDATE parked p SET edition = new WHERE p.shard = run.shard AND p.run_id = p_run_id;
+    IF NOT FOUND THEN
+        UPDATE paused p SET edition = new WHERE p.shard = run.shard AND p.run_id = p_run_id;
+    END IF;
+    IF NOT FOUND THEN
+        DELETE FROM ready q WHERE q.shard = run.shard AND q.run_id = p_run_id RETURNING q.* INTO before;
+        IF FOUND THEN
+            INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+            VALUES (run.shard, p_namespace, before.priority, p_run_id, before.strikes, new);
+        END IF;
+    END IF;
+    IF NOT FOUND THEN
+        PERFORM FROM queued q WHERE q.shard = run.shard AND q.run_id = p_run_id FOR UPDATE;
+    END IF;
+    IF NOT FOUND AND run.state = 0 THEN
+        PERFORM refuse_state(format('run %s', p_run_id), 'running');
     END IF;
     UPDATE runs r SET version = p_to WHERE r.shard = run.shard AND r.run_id = p_run_id;
     PERFORM audit(p_namespace, p_who, 'run.migrate', p_run_id::text, jsonb_build_object('from', p_from, 'to', p_to)::text);

@@ -21,6 +21,8 @@ CREATE INDEX runs_by_workflow ON runs (namespace, workflow, started_at, run_id);
 CREATE INDEX runs_by_state ON runs (namespace, state, started_at, run_id) WHERE state <> 1;
 CREATE INDEX runs_by_pause ON runs (namespace, started_at, run_id) WHERE paused_at IS NOT NULL;
 CREATE INDEX runs_by_failure ON runs (namespace, failure_code, started_at, run_id) WHERE failure_code IS NOT NULL;
+-- For whoever watches over all namespaces: hardly any run is ever in here.
+CREATE INDEX runs_in_quarantine ON runs (failure_code, quarantined_at) WHERE state = 4;
 CREATE INDEX runs_by_parent ON runs (namespace, parent_run_id, started_at, run_id) WHERE parent_run_id IS NOT NULL;
 
 -- Put the tags of these runs where they are found. Those that are there already stay.
@@ -317,7 +319,7 @@ END $$;
 CREATE FUNCTION list_runs(p_namespace text, f run_filter, p_before_at timestamptz, p_before_id uuid, p_limit integer)
 RETURNS TABLE (
     run_id uuid, workflow text, component text, version integer, state smallint, started_at timestamptz, closed_at timestamptz,
-    parent_run_id uuid, failure_code text, tags text[], is_match boolean
+    parent_run_id uuid, failure_code text, tags text[], is_match boolean, quarantined_at timestamptz, quarantines smallint
 ) LANGUAGE plpgsql STABLE
 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
@@ -325,7 +327,8 @@ BEGIN
     RETURN QUERY
     SELECT q.run_id, r.workflow, r.component, r.version,
            CASE r.state WHEN 0 THEN live_state(r.shard, r.run_id, r.namespace, r.workflow, r.paused_at) ELSE r.state + 2 END::smallint,
-           q.started_at, r.closed_at, r.parent_run_id, r.failure_code, r.tags, q.is_match
+           q.started_at, r.closed_at, r.parent_run_id, r.failure_code, r.tags, q.is_match,
+           r.quarantined_at, r.quarantines
     FROM find_runs(p_namespace, f, p_before_at, p_before_id, p_limit, 2000) q
     LEFT JOIN runs r ON r.shard = q.shard AND r.run_id = q.run_id
     ORDER BY q.started_at DESC, q.run_id DESC;

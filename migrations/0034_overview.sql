@@ -83,10 +83,17 @@ BEGIN
     ORDER BY q.run_id, q.call;
 END $$;
 
+-- The newest edition that a host at work knows; null if none is at work. (Tenants may read no more of hosts than this takes.)
+CREATE FUNCTION newest_edition() RETURNS smallint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT max(h.edition) FROM hosts h WHERE h.lease_until > clock_timestamp());
+END $$;
+
 -- Where these runs stand, and what to do about it.
 --
 -- health: healthy, waiting, retrying, stuck, paused, quarantined, failed. recommended_action: none; wait, it goes on by itself; signal, it
--- waits for somebody; resume, somebody has paused it; check-hosts, no host has taken it up for a minute; make-room, its namespace is full;
+-- waits for somebody; resume, somebody has paused it; check-hosts, no host has taken it up for a minute; upgrade-hosts, none
+-- that is at work knows its edition; make-room, its namespace is full;
 -- investigate, it cannot go on; retry, it has failed, and may not if it is tried again.
 CREATE FUNCTION run_context(p_namespace text, p_run_ids uuid[])
 RETURNS TABLE (
@@ -113,6 +120,7 @@ BEGIN
                     WHEN r.paused_at IS NOT NULL OR w.is_paused THEN 7
                     WHEN p.run_id IS NOT NULL OR z.run_id IS NOT NULL THEN 2 ELSE 0 END::smallint AS status,
                coalesce(o.strikes, p.strikes, h.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
+               q.edition > newest_edition() AS is_beyond,
                convert_from(coalesce(p.open_calls, nullif(h.open_calls, ''),
                                      CASE WHEN r.is_limited THEN waits_for_slot(r.shard, r.run_id) END), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
@@ -130,13 +138,14 @@ BEGIN
                coalesce(s.retrying, 0) AS retrying, coalesce(s.abandoned, 0) AS abandoned,
                CASE a.state WHEN 1 THEN 'healthy' WHEN 3 THEN 'healthy' WHEN 2 THEN 'failed' WHEN 4 THEN 'quarantined'
                     ELSE CASE WHEN a.status = 7 THEN 'paused'
-                              WHEN a.ready_at < late OR a.wake_at < late OR a.open_calls @> '[{"kind": "room"}]' THEN 'stuck'
+                              WHEN a.is_beyond OR a.ready_at < late OR a.wake_at < late OR a.open_calls @> '[{"kind": "room"}]' THEN 'stuck'
                               WHEN s.retrying > 0 OR a.strikes > 0 THEN 'retrying'
                               WHEN a.status = 2 THEN 'waiting' ELSE 'healthy' END END AS health
         FROM asked a LEFT JOIN steps s USING (run_id)
     )
     SELECT w.run_id, w.workflow, w.component, w.version, w.status, w.health,
            CASE WHEN w.open_calls @> '[{"kind": "room"}]' THEN 'make-room'
+                WHEN w.is_beyond THEN 'upgrade-hosts'
                 WHEN w.health = 'stuck' THEN 'check-hosts'
                 WHEN w.health = 'quarantined' THEN 'investigate'
                 WHEN w.health = 'failed' THEN 'retry'
@@ -157,19 +166,24 @@ BEGIN
     ORDER BY w.run_id;
 END $$;
 
--- How many runs stand where, of a namespace, or of all together (as the owner of the tables): ready, and suspects among them; running;
--- waiting, and late among them, whose time has come; paused, and put aside; queued, for a slot (0036); with the time since when the first of them does.
+-- How many runs stand where, of a namespace, or of all together (as the owner of the tables): ready, and suspects among them, and those
+-- beyond what any host at work has learnt; running; waiting, and late among them, whose time has come; paused, and put aside; queued, for a
+-- slot (0036); with the time since when the first of them does.
 CREATE FUNCTION queue_depths(p_namespace text)
 RETURNS TABLE (queue text, depth bigint, oldest_at timestamptz) LANGUAGE plpgsql STABLE
 -- All of five small tables is read, and so in the order in which it lies there.
 SET enable_seqscan = on AS $$
+DECLARE
+    newest CONSTANT smallint := newest_edition();
 BEGIN
     RETURN QUERY
     SELECT u.queue, u.depth, u.oldest_at FROM (
         SELECT count(*) AS depth, min(q.at) AS oldest_at, count(*) FILTER (WHERE q.strikes >= 2) AS suspects,
-               min(q.at) FILTER (WHERE q.strikes >= 2) AS suspect_at
+               min(q.at) FILTER (WHERE q.strikes >= 2) AS suspect_at,
+               count(*) FILTER (WHERE q.edition > newest) AS beyond, min(q.at) FILTER (WHERE q.edition > newest) AS beyond_at
         FROM ready q WHERE p_namespace IS NULL OR q.namespace = p_namespace
-    ) q CROSS JOIN LATERAL (VALUES ('ready', q.depth, q.oldest_at), ('suspects', q.suspects, q.suspect_at)) AS u (queue, depth, oldest_at)
+    ) q CROSS JOIN LATERAL (VALUES ('ready', q.depth, q.oldest_at), ('suspects', q.suspects, q.suspect_at),
+                                 ('beyond', q.beyond, q.beyond_at)) AS u (queue, depth, oldest_at)
     UNION ALL
     SELECT 'running', count(*), min(o.claimed_at) FROM owned o WHERE p_namespace IS NULL OR o.namespace = p_namespace
     UNION ALL

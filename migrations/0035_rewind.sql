@@ -201,11 +201,12 @@ BEGIN
     IF p_run.is_limited AND NOT EXISTS (SELECT FROM slots s WHERE s.shard = p_run.shard AND s.run_id = p_run.run_id) THEN
         PERFORM enter_gates(ARRAY [p_run.run_id]);
     ELSIF is_paused(p_run) THEN
-        INSERT INTO paused (shard, namespace, priority, run_id, strikes, open_calls)
-        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0, '[]');
+        INSERT INTO paused (shard, namespace, priority, run_id, strikes, open_calls, edition)
+        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0, '[]',
+                edition_of(p_run.namespace, p_run.component, p_run.version));
     ELSE
-        INSERT INTO ready (shard, namespace, priority, run_id, strikes)
-        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0);
+        INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+        VALUES (p_run.shard, p_run.namespace, p_run.priority, p_run.run_id, 0, edition_of(p_run.namespace, p_run.component, p_run.version));
     END IF;
 END $$;
 

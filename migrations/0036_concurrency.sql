@@ -80,7 +80,8 @@ BEGIN
         END IF;
         INSERT INTO slots (shard, run_id, gate_id, namespace) VALUES (r.shard, r.run_id, passed, r.namespace);
     END LOOP;
-    INSERT INTO ready (shard, namespace, priority, run_id, strikes) VALUES (r.shard, r.namespace, r.priority, r.run_id, 0);
+    INSERT INTO ready (shard, namespace, priority, run_id, strikes, edition)
+    VALUES (r.shard, r.namespace, r.priority, r.run_id, 0, edition_of(r.namespace, r.component, r.version));
     RETURN true;
 END $$;
 

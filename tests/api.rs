@@ -4,6 +4,7 @@ mod audit;
 mod auth;
 mod keys;
 mod overview;
+mod quarantine;
 mod search;
 
 use std::time::Duration;

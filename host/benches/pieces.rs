@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use windlass_host::bench::sample::run_of;
 use windlass_host::history::{Delivery, Replay};
-use windlass_host::model::{Ask, Event, HostId, Name, Origin, Outcome, Payload, StepOptions, Tags, Timestamp};
+use windlass_host::model::{
+    Ask, Editions, Event, HostId, Name, Origin, Outcome, Payload, StepOptions, Tags, Timestamp,
+};
 use windlass_host::store::{Close, CloseState, LeaseTimes, Record, Start, Watchers, Writers};
 
 fn ask(number: u32) -> Ask {
@@ -78,7 +80,8 @@ fn writer(criterion: &mut Criterion) {
         let workflow = "INSERT INTO workflows VALUES ('default', 'steps', 'bench', 1)";
         sqlx::query(workflow).execute(&mut database.session().await).await.expect("inserted");
         let times = LeaseTimes { ttl: Duration::from_secs(3_600), ..LeaseTimes::default() };
-        let (lease, _) = store.take_lease(HostId::new(), "bench", times).await.expect("a lease");
+        let (lease, _) =
+            store.take_lease(HostId::new(), "bench", times, Editions::default().newest()).await.expect("a lease");
         let (lease, mut tasks) = (Arc::new(lease), JoinSet::new());
         let (hints, _) = mpsc::unbounded_channel();
         (Writers::start(&store, &lease, &Watchers::default(), &hints, 2, &mut tasks), lease, tasks)

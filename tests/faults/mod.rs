@@ -1,7 +1,9 @@
 //! What goes wrong, and what is promised nevertheless.
 
 mod archive;
+mod control;
 mod database_gone;
+mod editions;
 mod families;
 mod kills;
 mod limits;

@@ -24,7 +24,7 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 15] = [
+const WRITERS: [&str; 19] = [
     "start_runs",
     "signal_with_start",
     "commit_batch",
@@ -34,6 +34,10 @@ const WRITERS: [&str; 15] = [
     "terminate_run",
     "rewind_run",
     "fork_run",
+    "pause_run",
+    "resume_run",
+    "retry_run",
+    "migrate_run",
     "fire_schedule",
     "archive_runs",
     "redate_archive",

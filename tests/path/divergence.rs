@@ -47,7 +47,7 @@ pub(super) const MUTANTS: [(&str, &str, u32); 24] = [
 /// Programs that come to the same: a history is about what was asked, not about how the program is written.
 pub(super) const SAME: [&str; 3] = [SCRIPT, "s1s2;t3;s4c5m6;g7;s8;g0;r9", "s1s2;t3;s4c5m6;g7;s8;t1g0;s8s8"];
 
-pub(super) fn with(script: &str) -> Vec<u8> {
+pub(crate) fn with(script: &str) -> Vec<u8> {
     let mut bytes = guest_bytes("script");
     let place = bytes.windows(7).position(|window| window == b"script:").expect("its script");
     bytes[place + 7..place + 48].fill(b' ');

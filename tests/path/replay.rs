@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use windlass_host::model::{Namespace, Payload, RunId, RunState};
+use windlass_host::model::{Editions, Namespace, Payload, RunId, RunState};
 use windlass_host::run::{Programs, Progress, build_sandbox, replay};
 use windlass_host::sandbox::{Compiler, Limits};
 use windlass_host::store::Claimed;
@@ -25,7 +25,7 @@ async fn again(database: &Database, run: &str) -> (Progress, usize) {
         // Each instance reserves addresses, and a process has only so many.
         let few = Limits { workflow_instances: 8, step_instances: 8, ..Limits::default() };
         let sandbox = Arc::new(build_sandbox(few, Compiler::InProcess, None).expect("a sandbox"));
-        let programs = Programs::new(store.clone(), sandbox);
+        let programs = Programs::new(store.clone(), sandbox, Editions::default());
         let program = programs.get(&info.namespace, &info.component, info.version).await.expect("a program");
         let events = store.history(&namespace, run_id, 0, 100_000).await.expect("a history");
         let count = events.len();

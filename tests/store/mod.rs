@@ -2,6 +2,7 @@
 
 mod holes;
 mod interleavings;
+mod moves;
 mod pages;
 mod queueing;
 mod resumes;

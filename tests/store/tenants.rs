@@ -205,6 +205,8 @@ impl Walk {
             bytes: b"other",
             manifest: &manifest,
             grants: &[],
+            contract: "0.1.0".parse().expect("a contract"),
+            edition: 1,
             who: &Who::Dev,
         };
         let (version, is_new) = store.deploy(deployment).await.expect("deployed");

@@ -44,6 +44,8 @@ pub struct VersionView {
     pub live: u64,
     /// Whether there may be more.
     pub live_is_bound: bool,
+    /// The version of the WIT package `windlass:workflow` that it was built for.
+    pub contract: String,
 }
 
 impl From<VersionListing> for VersionView {
@@ -57,6 +59,7 @@ impl From<VersionListing> for VersionView {
             is_pinned: listing.is_pinned,
             live: listing.live,
             live_is_bound: listing.live >= u64::from(LIVE_MAX),
+            contract: listing.contract,
         }
     }
 }

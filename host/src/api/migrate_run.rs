@@ -85,6 +85,9 @@ impl From<TrialError> for Problem {
             TrialError::Program(error) if matches!(*error, ProgramError::Missing { .. }) => {
                 Self::new(Code::NoSuchVersion, error.to_string())
             }
+            TrialError::Program(error) if matches!(*error, ProgramError::Unknown { .. }) => {
+                Self::new(Code::Unavailable, error.to_string())
+            }
             TrialError::Program(error) => {
                 tracing::warn!(%error, "a version cannot be had");
                 Self::new(Code::Unavailable, "the version cannot be had on this host now; try again")

@@ -23,7 +23,8 @@ pub struct Queues {
 /// A queue.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueView {
-    /// `ready`: waits for a host; `suspects`: among them, those that hosts may have died of; `running`: a host is at it; `waiting`: for
+    /// `ready`: waits for a host; `suspects`: among them, those that hosts may have died of; `beyond`:
+    /// among them, those that no host at work knows how to run; `running`: a host is at it; `waiting`: for
     /// a signal or a time; `late`: among them, those whose time has come.
     pub queue: String,
     /// How many runs.

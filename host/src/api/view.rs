@@ -216,6 +216,13 @@ pub struct RunListingView {
     #[serde(skip_serializing_if = "Tags::is_empty", default)]
     #[schema(value_type = HashMap<String, String>)]
     pub tags: Tags,
+    /// When it was last quarantined.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub quarantined_at: Option<Timestamp>,
+    /// How often it was.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub quarantines: u32,
 }
 
 impl From<RunListing> for RunListingView {
@@ -231,6 +238,8 @@ impl From<RunListing> for RunListingView {
             parent_run_id: run.parent_run_id.map(|parent| parent.to_string()),
             failure_code: run.failure_code,
             tags: run.tags,
+            quarantined_at: run.quarantined_at,
+            quarantines: run.quarantines,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Bench;
 use super::error::Result;
 use super::figure::Figure;
 use super::stage::SCHEMA;
-use crate::model::HostId;
+use crate::model::{Editions, HostId};
 use crate::store::{LeaseTimes, Store};
 
 /// Runs that are claimed.
@@ -35,7 +35,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
 async fn claim_all(bench: &mut Bench<'_>, store: &Store) -> Result<f64> {
     bench.stage.database.insert_ready(READY).await?;
     bench.stage.database.settle().await?;
-    let (lease, _) = store.take_lease(HostId::new(), "bench", LeaseTimes::default()).await?;
+    let (lease, _) =
+        store.take_lease(HostId::new(), "bench", LeaseTimes::default(), Editions::default().newest()).await?;
     let begun = Instant::now();
     let mut claimed = 0;
     for first in 0.. {

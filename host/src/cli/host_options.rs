@@ -15,7 +15,7 @@ use super::entrance_options::EntranceOptions;
 use super::master_key::MasterKeyOptions;
 use super::{Done, credentials, limits, output};
 use crate::api::{CreateKey, Entrance};
-use crate::model::{Reach, Scope};
+use crate::model::{Editions, Reach, Scope};
 use crate::sandbox::{CompileLimits, Compiler, Limits};
 use crate::serve;
 use crate::store::{LeaseTimes, Store};
@@ -61,6 +61,9 @@ pub(super) struct HostOptions {
     /// How often to look for runs that are to be archived
     #[arg(long, env = "WINDLASS_ARCHIVE_EVERY", value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     archive_every: Duration,
+    /// What it pretends to have learnt, for tests of fleets of several releases
+    #[arg(long, env = "WINDLASS_EDITIONS", hide = true)]
+    editions: Option<Editions>,
     /// What to log, as in RUST_LOG
     #[arg(long, env = "WINDLASS_LOG", default_value = "windlass_host=info,warn")]
     log: String,
@@ -147,6 +150,7 @@ impl HostOptions {
         let program = std::env::current_exe().context("this program cannot be found, which is the compiler as well")?;
         config.compiler = Compiler::Process { program, limits };
         config.lease = LeaseTimes { ttl: self.lease, renew: self.lease / 10 };
+        config.editions = self.editions.clone().unwrap_or_default();
         config.archive.every = self.archive_every;
         config.archive.store = self.archive_store.as_deref().map(ArchiveStore::open).transpose()?;
         config.master_keys = self.master_key.read()?.map(Arc::new);

@@ -22,6 +22,7 @@ mod get;
 mod grant;
 mod history;
 mod host_options;
+mod in_bulk;
 mod keys;
 mod limits;
 mod list;
@@ -33,6 +34,7 @@ mod migrate;
 mod namespace;
 mod output;
 mod pause;
+mod quarantine;
 mod queues;
 mod rate_limit;
 mod replay;
@@ -140,6 +142,8 @@ enum Command {
     Pause(pause::Pause),
     /// Let a run, a workflow, or the whole namespace go on
     Resume(pause::Resume),
+    /// Runs that cannot go on until somebody has looked
+    Quarantine(quarantine::Quarantine),
     /// Show which workflows are paused
     Pauses(pause::ListPauses),
     /// Limit how many runs of a workflow, or of the namespace, are under way at once
@@ -237,6 +241,7 @@ impl Cli {
             Command::Terminate(terminate) => terminate.run(&client()?).await,
             Command::Pause(pause) => pause.run(&client()?).await,
             Command::Resume(resume) => resume.run(&client()?).await,
+            Command::Quarantine(quarantine) => quarantine.run(&client()?).await,
             Command::Pauses(pauses) => pauses.run(&client()?).await,
             Command::Concurrency(concurrency) => concurrency.run(&client()?).await,
             Command::RateLimit(rate_limit) => rate_limit.run(&client()?).await,

@@ -58,6 +58,45 @@ impl Spinner {
     }
 }
 
+/// How far one has come with many things; none where nobody sees it.
+pub(super) struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Of so many, if that is known.
+    pub(super) fn new(all: Option<u64>, what: &'static str, json: bool) -> Self {
+        if json || !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = all.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        let template =
+            if all.is_some() { "{msg} {bar:40} {pos} of {len}, {eta} left" } else { "{spinner} {msg} {pos}" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self(Some(bar))
+    }
+
+    /// One more is done.
+    pub(super) fn step(&self) {
+        self.0.iter().for_each(|bar| bar.inc(1));
+    }
+
+    /// Print something above it.
+    pub(super) fn above(&self, print: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        match &self.0 {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::model::{Name, RunId, RunState, Tag, Timestamp};
 
 /// All that are given have to hold.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct RunFlags {
     /// Of this workflow only
     #[arg(long)]
@@ -24,7 +24,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "RUN")]
     parent: Option<RunId>,
     /// That failed, were cancelled or are quarantined with this code only
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, visible_alias = "code", value_name = "CODE")]
     failure_code: Option<Name>,
     /// With this tag only; several times: with all of them
     #[arg(long = "tag", value_name = "KEY=VALUE")]

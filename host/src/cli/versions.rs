@@ -76,11 +76,12 @@ impl Versions {
                 version.version.to_string(),
                 output::time(version.deployed_at),
                 version.digest[..12].to_owned(),
+                version.contract,
                 format!("{}{}", version.live, if version.live_is_bound { " or more" } else { "" }),
                 notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
             ]
         });
-        output::table(&["version", "deployed (UTC)", "digest", "live runs", ""], rows);
+        output::table(&["version", "deployed (UTC)", "digest", "contract", "live runs", ""], rows);
         Ok(Done::Well)
     }
 }

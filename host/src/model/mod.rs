@@ -4,6 +4,7 @@ mod api_key;
 mod audit;
 mod call;
 mod cron;
+mod edition;
 mod event;
 mod failure;
 mod host_pattern;
@@ -32,6 +33,7 @@ pub use api_key::{ApiKey, ApiKeyError, KeyId, KeyIdError, Reach, Scope, ScopeErr
 pub use audit::{AuditEntry, AuditHead, AuditHeadError, BrokenChain, Who};
 pub use call::{Ask, Call, CallId, ChildOptions, StepOptions};
 pub use cron::{Cron, CronError};
+pub use edition::{Contract, Editions, HISTORY_FORM, NoEditions};
 pub use event::{Event, EventKind, Outcome};
 pub use failure::{Failure, code};
 pub use host_pattern::{HostPattern, HostPatternError};

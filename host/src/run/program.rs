@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use moka::future::Cache;
 use tokio::task::spawn_blocking;
+use wasmtime::component::Component;
 
 use crate::fair::{Busy, Line, LinePlace, LineRules};
 use crate::imports::bindings::{step, workflow};
 use crate::imports::{StepContext, WorkflowContext, step_linker, workflow_linker};
-use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace};
+use crate::model::{Contract, Digest, Editions, HttpGrant, Manifest, Name, Namespace};
 use crate::sandbox::{self, CodeCache, CompileError, Compiler, Engines, Limits, Rejection};
-use crate::store::{self, Store};
+use crate::store::{self, Newest, Store};
 
 /// Engines and linkers with our imports in them.
 pub type Sandbox = sandbox::Sandbox<WorkflowContext, StepContext>;
@@ -45,6 +46,8 @@ pub struct Code {
     pub workflow: workflow::WorkflowPre<WorkflowContext>,
     /// To be instantiated as a step.
     pub step: step::WorkflowPre<StepContext>,
+    /// What it was built for.
+    pub contract: Contract,
     /// Bytes of machine code.
     bytes: usize,
 }
@@ -53,13 +56,15 @@ pub struct Code {
 pub struct Programs {
     store: Store,
     sandbox: Arc<Sandbox>,
+    /// What this host can run.
+    pub(super) editions: Editions,
     /// By digest: versions and namespaces share code, and nothing else.
     codes: Cache<Digest, Arc<Code>>,
     /// Which digest a version is never changes.
     versions: Cache<(Namespace, Name, u32), Arc<Program>>,
     grants: Cache<(Namespace, Name), Arc<[HttpGrant]>>,
     /// By workflow: what new runs took last. Checked when they are written.
-    newest: Cache<(Namespace, Name), (Name, u32)>,
+    newest: Cache<(Namespace, Name), Newest>,
     /// Uploads that are under way, with their bytes in memory.
     uploads: Arc<Line>,
     /// Those that are compiled and asked for their manifest.
@@ -79,6 +84,16 @@ pub enum ProgramError {
     /// It was deleted.
     #[error("version {version} of the component `{component}` is not there any more")]
     Missing {
+        /// Which component.
+        component: Name,
+        /// Which version.
+        version: u32,
+    },
+    /// Whoever deployed it knows more.
+    #[error(
+        "version {version} of the component `{component}` needs a host of a later release than this one: upgrade it, or ask another"
+    )]
+    Unknown {
         /// Which component.
         component: Name,
         /// Which version.
@@ -128,10 +143,11 @@ pub fn build_sandbox(limits: Limits, compiler: Compiler, cache: Option<&Path>) -
 
 impl Programs {
     /// None at hand yet.
-    pub fn new(store: Store, sandbox: Arc<Sandbox>) -> Self {
+    pub fn new(store: Store, sandbox: Arc<Sandbox>, editions: Editions) -> Self {
         Self {
             store,
             sandbox,
+            editions,
             codes: Cache::builder().max_capacity(CODE_KIB_MAX).weigher(|_, code: &Arc<Code>| code.kib()).build(),
             versions: Cache::builder()
                 .max_capacity(CODE_KIB_MAX)
@@ -171,6 +187,9 @@ impl Programs {
         let Some(found) = found else {
             return Err(ProgramError::Missing { component: component.clone(), version }.into());
         };
+        if found.edition > self.editions.newest() {
+            return Err(ProgramError::Unknown { component: component.clone(), version }.into());
+        }
         let code = self.code(namespace, found.digest, found.bytes.into()).await?;
         Ok(Arc::new(Program { manifest: found.manifest, code, takes_long: AtomicBool::new(false) }))
     }
@@ -227,9 +246,8 @@ impl Programs {
         self.trials.enter(namespace).await
     }
 
-    /// The component and the version that new runs of a workflow took when somebody last looked; `None` if no component has it, or if they
-    /// need a slot first.
-    pub(super) async fn newest(&self, namespace: &Namespace, workflow: &Name) -> store::Result<Option<(Name, u32)>> {
+    /// What new runs of a workflow took when somebody last looked; `None` if no component has it, or if they need a slot first.
+    pub(super) async fn newest(&self, namespace: &Namespace, workflow: &Name) -> store::Result<Option<Newest>> {
         let key = (namespace.clone(), workflow.clone());
         if let Some(newest) = self.newest.get(&key).await {
             return Ok(Some(newest));
@@ -275,13 +293,25 @@ impl Code {
             let message = format!("it does not export `windlass:workflow/program@0.1.0` as the world asks: {error:#}");
             Rejection { code: "missing-export", message }
         };
-        let bytes = compiled.code_bytes();
+        let nameless = || Rejection {
+            code: "missing-export",
+            message: "it exports nothing of a version of `windlass:workflow`".to_owned(),
+        };
+        let (bytes, contract) = (compiled.code_bytes(), contract(compiled.workflow.component()));
         let workflow = workflow::WorkflowPre::new(compiled.workflow).map_err(missing)?;
         let step = step::WorkflowPre::new(compiled.step).map_err(missing)?;
-        Ok(Self { workflow, step, bytes })
+        Ok(Self { workflow, step, contract: contract.ok_or_else(nameless)?, bytes })
     }
 
     fn kib(&self) -> u32 {
         u32::try_from(self.bytes / 1024).unwrap_or(u32::MAX)
     }
+}
+
+/// The latest version of our package that a component names among its imports and exports.
+fn contract(component: &Component) -> Option<Contract> {
+    let (ty, engine) = (component.component_type(), component.engine());
+    let names = ty.imports(engine).map(|(name, _)| name).chain(ty.exports(engine).map(|(name, _)| name));
+    let versions = names.filter_map(|name| name.strip_prefix("windlass:workflow/")?.split_once('@')?.1.parse().ok());
+    versions.max()
 }

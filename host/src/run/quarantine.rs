@@ -16,6 +16,9 @@ pub struct Report {
     pub code: String,
     /// What happened, and what to do.
     pub message: String,
+    /// How often in a row it was taken up, or its host died, without progress.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub strikes: u16,
     /// The last line that the guest logged as an error: where SDKs put the message of a panic.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
@@ -25,6 +28,33 @@ pub struct Report {
     /// The event that could not be delivered again, with the call as history has it and as the guest made it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub divergence: Option<Divergence>,
+}
+
+/// What to do about runs that are quarantined with a code.
+pub fn advice(code: &str) -> &'static str {
+    match code {
+        "divergence" => {
+            "their version does not do what it did before. Compare the report's two calls (`windlass get RUN`), deploy a version that \
+             makes the recorded one, move them to it (`windlass migrate`), and then `windlass retry`"
+        }
+        "host-died" => {
+            "hosts died while they were at them. Look into the hosts' logs and memory first; `windlass retry` takes them up again, \
+             each of them alone"
+        }
+        "guest-panic" | "guest-trap" | "guest-exit" | "stack-exhausted" | "not-pulled" | "yields-too-often" => {
+            "their code fails, and would again. The report says where (`windlass get RUN`): deploy a version that does not, move them to \
+             it (`windlass migrate`), and then `windlass retry`"
+        }
+        _ => {
+            "they want more than they may have, or break a rule of the contract: docs/errors.md says which. Raise the limit, or deploy a \
+             version that keeps it and move them (`windlass migrate`), and then `windlass retry`"
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// Crashes in a row that depend on the time, where deaths of hosts do not count.
@@ -45,7 +75,7 @@ impl Activation {
                     tracing::info!(run.id = %run_id, code = %trap.code, strikes, "the guest crashed; it is tried again");
                     return self.back_off(strikes).await;
                 }
-                self.report_trap(trap)
+                Report { strikes, ..self.report_trap(trap) }
             }
             Stop::Diverged(divergence) => Report {
                 backtrace: self.where_asked(&divergence).await,
@@ -54,6 +84,7 @@ impl Activation {
                     "the guest asked something other than its history says: {divergence}. A workflow must do the same \
                      whenever it sees the same events: what varies belongs in a step"
                 ),
+                strikes: self.claimed.strikes,
                 last_error: None,
                 divergence: Some(*divergence),
             },
@@ -73,17 +104,19 @@ impl Activation {
              one that was new to its host. It is not taken up again, so that others are not taken down with it",
             self.claimed.strikes
         );
-        let code = "host-died".to_owned();
-        self.quarantine(Report { code, message, last_error: None, backtrace: Vec::new(), divergence: None }).await;
+        let (code, strikes) = ("host-died".to_owned(), self.claimed.strikes);
+        let report = Report { code, message, strikes, last_error: None, backtrace: Vec::new(), divergence: None };
+        self.quarantine(report).await;
     }
 
     async fn quarantine(&mut self, report: Report) {
         let run_id = self.info.run_id;
         tracing::warn!(run.id = %run_id, code = %report.code, "the run is quarantined");
         let (state, result, at) = (CloseState::Quarantined, Payload::of(&report), self.runner.clock.now());
-        let close = Record::Close(Close { state, result, code: Some(report.code), at });
-        if let Err(lost) = self.writer.commit(vec![close]).await {
-            tracing::debug!(run.id = %run_id, "{lost}");
+        let close = Record::Close(Close { state, result, code: Some(report.code.clone()), at });
+        match self.writer.commit(vec![close]).await {
+            Ok(_) => self.runner.quarantines.add(&report.code),
+            Err(lost) => tracing::debug!(run.id = %run_id, "{lost}"),
         }
     }
 
@@ -101,6 +134,6 @@ impl Activation {
             "the workflow cannot go on: {}. The same would happen again; it takes a version of its code that does not do this",
             trap.message
         );
-        Report { code: trap.code, message, last_error, backtrace: trap.backtrace, divergence: None }
+        Report { code: trap.code, message, strikes: 0, last_error, backtrace: trap.backtrace, divergence: None }
     }
 }

@@ -14,12 +14,12 @@ use super::residents::Residents;
 use super::send::SENDS_MAX;
 use super::threads::GuestThreads;
 use super::turns::TurnDesk;
-use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Room, Secrets, Tenant};
+use super::{Active, Alarm, Namespaces, Program, ProgramError, Programs, Quarantines, Room, Secrets, Tenant};
 use crate::fair::Places;
 use crate::model::{RunId, RunInfo};
 use crate::sandbox::{Limits, Network};
 use crate::store::{
-    self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, RunWriter, Start, Started, Store, Writers,
+    self, Accepted, Claimed, DatabaseClock, Hint, Lease, NewRun, Newest, RunWriter, Start, Started, Store, Writers,
 };
 
 /// How a host deals with runs.
@@ -58,6 +58,7 @@ pub struct Runner {
     pub(super) secrets: Arc<Secrets>,
     pub(super) namespaces: Arc<Namespaces>,
     pub(super) config: RunConfig,
+    pub(super) quarantines: Arc<Quarantines>,
     pub(super) threads: GuestThreads,
     pub(super) residents: Residents,
     pub(super) step_places: Arc<Places>,
@@ -97,6 +98,8 @@ pub struct RunnerParts {
     pub namespaces: Arc<Namespaces>,
     /// How it deals with them.
     pub config: RunConfig,
+    /// Counts those that it quarantines.
+    pub quarantines: Arc<Quarantines>,
     /// Takes what its runs mean to runs of others.
     pub hints: mpsc::UnboundedSender<Hint>,
     /// Where guests compute.
@@ -119,6 +122,7 @@ impl Runner {
             limits,
             namespaces,
             config,
+            quarantines,
             hints,
             threads,
             shutdown,
@@ -142,6 +146,7 @@ impl Runner {
             secrets,
             namespaces,
             config,
+            quarantines,
             hints,
             threads,
             shutdown,
@@ -190,7 +195,11 @@ impl Runner {
             return None;
         }
         // An error is for the long way to tell.
-        let (component, version) = self.programs.newest(&run.namespace, &run.workflow).await.ok()??;
+        let Newest { component, version, edition } =
+            self.programs.newest(&run.namespace, &run.workflow).await.ok()??;
+        if edition > self.programs.editions.newest() {
+            return None;
+        }
         // A key that was used is no reason to compute everything once more, only to be refused.
         if run.idempotency_key.is_some() && self.store.recorded_run(&run.namespace, run.run_id).await.ok()?.is_some() {
             return None;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::threads::Panicked;
 use super::{Guest, GuestThreads, Programs, Tenant};
 use crate::fair::Busy;
-use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace, Who};
+use crate::model::{Contract, Digest, HttpGrant, Manifest, Name, Namespace, Who};
 use crate::sandbox::{CompileError, Crash, Rejection};
 use crate::store::{self, Deployment, Store};
 
@@ -63,9 +63,19 @@ pub async fn upload(
     if tenant.account.is_full() {
         return Err(store::Error::StorageFull.into());
     }
-    let manifest = inspect((programs, threads), (namespace, tenant), bytes.clone()).await?;
+    let (manifest, contract) = inspect((programs, threads), (namespace, tenant), bytes.clone()).await?;
+    let edition = programs.editions.of(contract).ok_or_else(|| unknown(contract, programs))?;
     let component = name.unwrap_or_else(|| manifest.name.clone());
-    let deployment = Deployment { namespace, component: &component, bytes: &bytes, manifest: &manifest, grants, who };
+    let deployment = Deployment {
+        namespace,
+        component: &component,
+        bytes: &bytes,
+        manifest: &manifest,
+        grants,
+        contract,
+        edition,
+        who,
+    };
     let (version, is_new) = store.deploy(deployment).await?;
     programs.forget_grants(namespace, &component).await;
     if is_new {
@@ -74,15 +84,16 @@ pub async fn upload(
     Ok(Uploaded { component, version, is_new, manifest })
 }
 
-/// All stages: size, bytes, shape, validity, compiling, imports, exports, and the manifest (`describe-trapped`, `bad-manifest`).
+/// All stages but the last, the contract (`unknown-contract`): size, bytes, shape, validity, compiling, imports, exports, and the manifest
+/// (`describe-trapped`, `bad-manifest`).
 async fn inspect(
     (programs, threads): (&Programs, &GuestThreads),
     (namespace, tenant): (&Namespace, &Tenant),
     bytes: Bytes,
-) -> Result<Manifest, UploadError> {
+) -> Result<(Manifest, Contract), UploadError> {
     let place = Arc::new(programs.inspection_place(namespace).await?);
     let code = programs.compile(Digest::of(&bytes), bytes, place.clone()).await?;
-    let limits = tenant.limits.clone();
+    let (limits, contract) = (tenant.limits.clone(), code.contract);
     // Nobody has seen it compute before: as long as it takes, it is in nobody's way.
     let describe = threads.long(namespace, move || {
         let described = Guest::describe(&code, &limits);
@@ -99,5 +110,16 @@ async fn inspect(
         }
         Crash::Host(message) => UploadError::Host(message),
     })?;
-    Ok(described.map_err(|error| Rejection { code: "bad-manifest", message: error.to_string() })?)
+    let manifest = described.map_err(|error| Rejection { code: "bad-manifest", message: error.to_string() })?;
+    Ok((manifest, contract))
+}
+
+/// What hosts of a later release could run.
+fn unknown(contract: Contract, programs: &Programs) -> Rejection {
+    let contracts = programs.editions.contracts();
+    let message = format!(
+        "it was built for `windlass:workflow@{contract}`, and this host runs {contracts}: upgrade the hosts first, or build it with an \
+         SDK of their release"
+    );
+    Rejection { code: "unknown-contract", message }
 }

@@ -46,6 +46,8 @@ impl From<ArchivedRow> for RunListing {
             parent_run_id: None,
             failure_code: None,
             tags: Tags::default(),
+            quarantined_at: None,
+            quarantines: 0,
         }
     }
 }

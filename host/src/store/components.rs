@@ -1,7 +1,7 @@
 //! Components and their versions.
 
 use super::{Error, Result, Store};
-use crate::model::{Digest, HttpGrant, Manifest, Name, Namespace, Who};
+use crate::model::{Contract, Digest, HttpGrant, Manifest, Name, Namespace, Who};
 
 /// An upload that passed the inspection.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub struct Deployment<'a> {
     pub manifest: &'a Manifest,
     /// What the operator lets its steps send, beside what was granted before.
     pub grants: &'a [HttpGrant],
+    /// The contract that it was built for.
+    pub contract: Contract,
+    /// What a host must have learnt to run it.
+    pub edition: u16,
     /// Who uploads it.
     pub who: &'a Who,
 }
@@ -29,12 +33,25 @@ pub struct Version {
     pub bytes: Vec<u8>,
     /// What it holds.
     pub manifest: Manifest,
+    /// What a host must have learnt to run it.
+    pub edition: u16,
+}
+
+/// What new runs of a workflow take.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// The component.
+    pub component: Name,
+    /// Its version.
+    pub version: u32,
+    /// What a host must have learnt to run it.
+    pub edition: u16,
 }
 
 impl Store {
     /// Keep an upload. Returns its version, and whether it is a new one.
     pub async fn deploy(&self, deployment: Deployment<'_>) -> Result<(u32, bool)> {
-        let Deployment { namespace, component, bytes, manifest, grants, who } = deployment;
+        let Deployment { namespace, component, bytes, manifest, grants, contract, edition, who } = deployment;
         let encoded =
             serde_json::to_vec(manifest).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
         let workflows: Vec<_> = manifest.workflows.iter().map(|workflow| workflow.name.to_string()).collect();
@@ -43,7 +60,7 @@ impl Store {
         let (version, created, _): (i32, bool, i64) = sqlx::query_as(
             "SELECT d.version, d.created, audit($1, $8, 'component.deploy', $2, jsonb_build_object('version', d.version, \
              'is_new', d.created, 'digest', encode($3::bytea, 'hex'), 'grants', $7::text[])::text) \
-             FROM deploy($1, $2, $3, $4, $5, $6, $7) d",
+             FROM deploy($1, $2, $3, $4, $5, $6, $7, $9, $10) d",
         )
         .bind(&**namespace)
         .bind(&**component)
@@ -53,30 +70,31 @@ impl Store {
         .bind(workflows)
         .bind(grants)
         .bind(who.to_string())
+        .bind(contract.to_string())
+        .bind(column(edition))
         .fetch_one(&mut *self.tenant(namespace).await?)
         .await?;
         Ok((version.unsigned_abs(), created))
     }
 
-    /// The component and the version that new runs of a workflow take, if they need no slot before they begin; `None` if they do, or if no
-    /// component has it.
-    pub async fn newest(&self, namespace: &Namespace, workflow: &Name) -> Result<Option<(Name, u32)>> {
-        let newest =
-            "SELECT component, version FROM workflows WHERE namespace = $1 AND workflow = $2 AND NOT is_limited";
-        let row: Option<(String, i32)> = sqlx::query_as(newest)
+    /// What new runs of a workflow take, if they need no slot before they begin; `None` if they do, or if no component has it.
+    pub async fn newest(&self, namespace: &Namespace, workflow: &Name) -> Result<Option<Newest>> {
+        let newest = "SELECT component, version, edition FROM workflows \
+                      WHERE namespace = $1 AND workflow = $2 AND NOT is_limited";
+        let row: Option<(String, i32, i16)> = sqlx::query_as(newest)
             .bind(&**namespace)
             .bind(&**workflow)
             .fetch_optional(&mut *self.tenant(namespace).await?)
             .await?;
-        let Some((component, version)) = row else { return Ok(None) };
+        let Some((component, version, edition)) = row else { return Ok(None) };
         let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
-        Ok(Some((component, version.unsigned_abs())))
+        Ok(Some(Newest { component, version: version.unsigned_abs(), edition: edition.unsigned_abs() }))
     }
 
     /// A version of a component; `None` if there is no such.
     pub async fn version(&self, namespace: &Namespace, component: &Name, version: u32) -> Result<Option<Version>> {
-        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
-            "SELECT v.digest, c.bytes, v.manifest FROM versions v JOIN components c USING (namespace, digest) \
+        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>, i16)> = sqlx::query_as(
+            "SELECT v.digest, c.bytes, v.manifest, v.edition FROM versions v JOIN components c USING (namespace, digest) \
              WHERE v.namespace = $1 AND v.component = $2 AND v.version = $3",
         )
         .bind(&**namespace)
@@ -84,10 +102,15 @@ impl Store {
         .bind(super::batch::int(version))
         .fetch_optional(&mut *self.tenant(namespace).await?)
         .await?;
-        let Some((digest, bytes, manifest)) = row else { return Ok(None) };
+        let Some((digest, bytes, manifest, edition)) = row else { return Ok(None) };
         let corrupt = |what: &str| Error::Internal(sqlx::Error::Decode(format!("a version's {what}").into()));
         let digest = Digest(digest.try_into().map_err(|_| corrupt("digest"))?);
         let manifest = serde_json::from_slice(&manifest).map_err(|_| corrupt("manifest"))?;
-        Ok(Some(Version { digest, bytes, manifest }))
+        Ok(Some(Version { digest, bytes, manifest, edition: edition.unsigned_abs() }))
     }
+}
+
+/// An edition, as the database has it.
+pub(super) fn column(edition: u16) -> i16 {
+    i16::try_from(edition).unwrap_or(i16::MAX)
 }

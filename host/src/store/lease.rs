@@ -43,15 +43,22 @@ pub struct Lease {
 }
 
 impl Store {
-    /// Take a lease. Also says what time it is.
-    pub async fn take_lease(&self, host_id: HostId, name: &str, times: LeaseTimes) -> Result<(Lease, DatabaseClock)> {
+    /// Take a lease, for a host that knows this edition and those before. Also says what time it is.
+    pub async fn take_lease(
+        &self,
+        host_id: HostId,
+        name: &str,
+        times: LeaseTimes,
+        edition: u16,
+    ) -> Result<(Lease, DatabaseClock)> {
         // Before the row is there: whoever sees the row must find the lock taken.
         let mut connection = self.lock_host(host_id).await?;
         let origin = Instant::now();
-        let (epoch, now): (i64, DateTime<Utc>) = sqlx::query_as("SELECT take_lease($1, $2, $3), clock_timestamp()")
+        let (epoch, now): (i64, DateTime<Utc>) = sqlx::query_as("SELECT take_lease($1, $2, $3, $4), clock_timestamp()")
             .bind(host_id.0)
             .bind(name)
             .bind(times.ttl)
+            .bind(super::components::column(edition))
             .fetch_one(&mut connection)
             .await?;
         let lease = Lease {

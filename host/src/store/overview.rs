@@ -98,12 +98,21 @@ pub struct StepCounts {
 /// How many runs stand in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// `ready`, `suspects`, `running`, `waiting` or `late`.
+    /// `ready`, `suspects`, `beyond`, `running`, `waiting`, `late` or `paused`.
     pub queue: String,
     /// How many.
     pub depth: u64,
     /// Since when the first of them does.
     pub oldest_at: Option<Timestamp>,
+}
+
+/// How many runs are quarantined for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The code of why.
+    pub code: String,
+    /// How many.
+    pub runs: u64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -185,6 +194,20 @@ impl Store {
         let rows: Vec<QueueRow> =
             sqlx::query_as("SELECT queue, depth, oldest_at FROM queue_depths(NULL)").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Runs of all namespaces that are quarantined, by the code of why.
+    pub async fn all_quarantined(&self) -> Result<Vec<Quarantined>> {
+        let rows: Vec<(Option<String>, i64)> = sqlx::query_as(
+            "SELECT failure_code, count(*) FROM runs WHERE state = 4 GROUP BY failure_code ORDER BY failure_code",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let quarantined = |(code, runs): (Option<String>, i64)| Quarantined {
+            code: code.unwrap_or_default(),
+            runs: runs.unsigned_abs(),
+        };
+        Ok(rows.into_iter().map(quarantined).collect())
     }
 
     /// Figures of a namespace, by name.

@@ -34,6 +34,10 @@ pub struct RunListing {
     pub failure_code: Option<String>,
     /// What it is found by.
     pub tags: Tags,
+    /// When it was last quarantined.
+    pub quarantined_at: Option<Timestamp>,
+    /// How often it was.
+    pub quarantines: u32,
 }
 
 /// Which runs: those that have all that is asked for.
@@ -97,6 +101,8 @@ struct ListingRow {
     failure_code: Option<String>,
     tags: Option<Vec<String>>,
     is_match: bool,
+    quarantined_at: Option<DateTime<Utc>>,
+    quarantines: Option<i16>,
 }
 
 /// The type of the database with what is asked for; parameters 2 to 12.
@@ -179,6 +185,8 @@ impl From<ListingRow> for RunListing {
             parent_run_id: row.parent_run_id.map(RunId),
             failure_code: row.failure_code,
             tags: Tags::stored(row.tags.unwrap_or_default()),
+            quarantined_at: row.quarantined_at.map(Into::into),
+            quarantines: row.quarantines.unwrap_or_default().unsigned_abs().into(),
         }
     }
 }

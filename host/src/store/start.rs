@@ -56,7 +56,7 @@ pub struct NewSignal {
 pub enum Started {
     /// It is accepted, and belongs to the host that was named.
     New(RunInfo),
-    /// It is accepted, and any host may be at it when it has its slot.
+    /// It is accepted, and not given to the host that was named: it has to have a slot first, or a host that has learnt more.
     Queued(RunId),
     /// The same run was accepted before.
     Before(RunId),
@@ -90,6 +90,7 @@ impl Store {
             match row.outcome {
                 0 if row.is_limited => return Ok(Started::Queued(run_id)),
                 0 => return row.into_new(run, seed),
+                5 => return Ok(Started::Queued(run_id)),
                 1 => return Ok(Started::Before(run_id)),
                 // What was sealed twice is not alike: only here can it be told what it was.
                 2 => match self.get_run(&run.namespace, run_id).await? {
@@ -191,13 +192,13 @@ impl NewRun {
 }
 
 impl StartedRow {
-    fn into_new(self, run: &NewRun, seed: Seed) -> Result<Started> {
+    fn into_new(self, run: &NewRun, seed: Seed) -> Result<RunInfo> {
         let Self { component: Some(component), version: Some(version), started_at: Some(started_at), .. } = self else {
             return Err(Error::Internal(sqlx::Error::Decode("a run without a component".into())));
         };
         let component = Name::new(&component).map_err(|error| Error::Internal(sqlx::Error::Decode(error.into())))?;
         let info = run.accepted(component, version.unsigned_abs(), started_at.into());
-        Ok(Started::New(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info }))
+        Ok(RunInfo { seed, deadline: self.deadline_at.map(Into::into), ..info })
     }
 }
 

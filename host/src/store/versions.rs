@@ -23,6 +23,8 @@ pub struct VersionListing {
     pub is_pinned: bool,
     /// Runs of it that are not over, up to [`LIVE_MAX`].
     pub live: u64,
+    /// The version of the WIT package that it was built for.
+    pub contract: String,
 }
 
 /// Runs of a version are counted up to here.
@@ -37,6 +39,7 @@ struct VersionRow {
     is_current: bool,
     is_pinned: bool,
     live: i64,
+    contract: String,
 }
 
 /// What a run has come to when somebody looked.
@@ -153,6 +156,7 @@ impl From<VersionRow> for VersionListing {
             is_current: row.is_current,
             is_pinned: row.is_pinned,
             live: row.live.unsigned_abs(),
+            contract: row.contract,
         }
     }
 }

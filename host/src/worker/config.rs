@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ArchiveStore;
-use crate::model::MasterKeys;
+use crate::model::{Editions, MasterKeys};
 use crate::run::RunConfig;
 use crate::sandbox::{Compiler, Limits, Resolve, SystemResolver};
 use crate::store::LeaseTimes;
@@ -32,6 +32,8 @@ pub struct HostConfig {
     pub master_keys: Option<Arc<MasterKeys>>,
     /// How it looks after the archive.
     pub archive: ArchiveConfig,
+    /// What it can run.
+    pub editions: Editions,
 }
 
 /// How a host looks after the archive.

@@ -16,7 +16,8 @@ use super::{listen, notify, session};
 use crate::fair::{Busy, LinePlace};
 use crate::model::{Failure, GuestLimits, HostId, HttpGrant, Level, Name, Namespace, Payload, RunId, Who};
 use crate::run::{
-    self, GuestThreads, Namespaces, Programs, Runner, SandboxError, Secrets, UploadError, Uploaded, build_sandbox,
+    self, GuestThreads, Namespaces, Programs, Quarantines, Runner, SandboxError, Secrets, UploadError, Uploaded,
+    build_sandbox,
 };
 use crate::sandbox::Network;
 use crate::store::{self, Hint, InboxMax, LogRow, NewRun, RunSummary, Sent, Started, Store, Update, Watcher, Watchers};
@@ -36,6 +37,7 @@ pub struct Host {
     pub(super) authenticator: Authenticator,
     pub(super) watchers: Watchers,
     pub(super) depths: Depths,
+    pub(super) quarantines: Arc<Quarantines>,
     pub(super) threads: GuestThreads,
     /// Runs may be ready to be claimed.
     pub(super) ready: Notify,
@@ -74,7 +76,7 @@ impl Host {
         let (notifier, hints) = notify::channel();
         let host = Arc::new(Self {
             host_id: HostId::new(),
-            programs: Arc::new(Programs::new(store.clone(), sandbox)),
+            programs: Arc::new(Programs::new(store.clone(), sandbox, config.editions.clone())),
             authenticator: Authenticator::new(store.clone()),
             network: Arc::new(Network::new(config.resolver.0.clone())),
             namespaces: Arc::new(Namespaces::new(store.clone(), config.limits.guest.clone())),
@@ -83,6 +85,7 @@ impl Host {
             config,
             watchers: Watchers::default(),
             depths: Depths::default(),
+            quarantines: Arc::default(),
             threads,
             ready: Notify::new(),
             schedules: Notify::new(),

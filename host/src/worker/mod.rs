@@ -56,6 +56,7 @@ mod versions;
 pub use archive_store::{ArchiveStore, ArchiveStoreError};
 pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};
 pub use config::{ArchiveConfig, Authentication, HostConfig, Resolver};
+pub use depths::Standing;
 pub use host::{Host, Waited};
 pub use namespaces::NamespaceError;
 pub use rewind::ForkedRun;

@@ -46,7 +46,7 @@ async fn take_lease(host: &Host) -> Option<(Arc<Lease>, DatabaseClock)> {
         if host.shutdown.is_cancelled() {
             return None;
         }
-        match host.store.take_lease(host.host_id, &name, host.config.lease).await {
+        match host.store.take_lease(host.host_id, &name, host.config.lease, host.config.editions.newest()).await {
             Ok((lease, clock)) => return Some((Arc::new(lease), clock)),
             Err(error) => tracing::warn!(%error, "no lease; it is tried again"),
         }
@@ -72,6 +72,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
         limits: host.config.limits.clone(),
         namespaces: host.namespaces.clone(),
         config: host.config.run.clone(),
+        quarantines: host.quarantines.clone(),
         hints,
         threads: host.threads.clone(),
         shutdown: host.shutdown.clone(),
