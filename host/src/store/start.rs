@@ -89,7 +89,7 @@ impl Store {
             };
             match row.outcome {
                 0 if row.is_limited => return Ok(Started::Queued(run_id)),
-                0 => return row.into_new(run, seed),
+                0 => return Ok(Started::New(row.into_new(run, seed)?)),
                 5 => return Ok(Started::Queued(run_id)),
                 1 => return Ok(Started::Before(run_id)),
                 // What was sealed twice is not alike: only here can it be told what it was.
