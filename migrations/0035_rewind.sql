@@ -194,11 +194,12 @@ BEGIN
                   jsonb_build_object('before', p_before, 'rewind', rewind, 'dropped', dropped)::text);
 END $$;
 
--- A run that stands nowhere waits for a host; or to be resumed. One that holds no slot, and may need one, comes to its gates, paused or
+-- A run that stands nowhere waits for a host; or to be resumed. One that holds no slot, and has gates before it, comes to them, paused or
 -- not: whoever takes it up finds that out.
 CREATE FUNCTION place_run(p_run runs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF p_run.is_limited AND NOT EXISTS (SELECT FROM slots s WHERE s.shard = p_run.shard AND s.run_id = p_run.run_id) THEN
+    IF p_run.is_limited AND EXISTS (SELECT FROM gates_before(p_run))
+       AND NOT EXISTS (SELECT FROM slots s WHERE s.shard = p_run.shard AND s.run_id = p_run.run_id) THEN
         PERFORM enter_gates(ARRAY [p_run.run_id]);
     ELSIF is_paused(p_run) THEN
         INSERT INTO paused (shard, namespace, priority, run_id, strikes, open_calls, edition)

@@ -103,7 +103,7 @@ impl Walk {
         self.saw_nothing("step_readiness", store.step_readiness(&other, &[run]).await.expect("read").is_empty());
         self.saw_nothing("run_context", store.run_context(&other, &[run]).await.expect("read").is_empty());
         let queues = store.queue_depths(&other).await.expect("read");
-        self.saw_nothing("queue_depths", queues.len() == 7 && queues.iter().all(|queue| queue.depth == 0));
+        self.saw_nothing("queue_depths", queues.len() == 8 && queues.iter().all(|queue| queue.depth == 0));
         let metrics = store.system_metrics(&other).await.expect("read");
         self.saw_nothing("system_metrics", metrics.len() > 5 && metrics.iter().all(|(_, value)| *value == 0.0));
     }
