@@ -185,7 +185,7 @@ async fn write_golden_files_of_the_form_of_this_release() {
     let mut rows = String::new();
     for table in TABLES {
         let dumped =
-            format!("SELECT '{{\"table\":\"{table}\",\"row\":' || to_jsonb(t) || '}}' FROM {table} t ORDER BY 1");
+            format!("SELECT '{{\"table\":\"{table}\",\"row\":' || to_jsonb(t)::text || '}}' FROM {table} t ORDER BY 1");
         let dumped: Vec<String> =
             sqlx::query_scalar(AssertSqlSafe(dumped)).fetch_all(&mut database.session().await).await.expect("rows");
         rows.extend(dumped.iter().flat_map(|row| [row.as_str(), "\n"]));
