@@ -68,7 +68,7 @@ BEGIN
         'SELECT, INSERT, DELETE ON components, pins',
         'SELECT, INSERT ON signal_ids, updates, audit_log',
         'SELECT, INSERT, DELETE ON workflows, grants, ready, inbox',
-        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, closed_at, is_limited) ON runs',
+        'SELECT, UPDATE (cancelled_at, paused_at, version, state, result, failure_code, quarantined_at, quarantines, closed_at, is_limited) ON runs',
         'UPDATE (is_limited) ON workflows',
         'SELECT, INSERT, DELETE ON queued, slots',
         'SELECT, INSERT, DELETE, UPDATE (taken) ON gates',

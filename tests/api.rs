@@ -29,63 +29,7 @@ async fn the_description_of_the_api_is_part_of_it_and_changes_only_on_purpose() 
             summary += &format!("{:6} {path}  {}\n", method.to_uppercase(), statuses.join(" "));
         }
     }
-    insta::assert_snapshot!(summary, @"
-    GET    /v1/namespaces  200 401 403
-    GET    /v1/namespaces/{namespace}  200 401 403 404
-    PUT    /v1/namespaces/{namespace}  200 201 401 403 404 409 422
-    GET    /v1/namespaces/{namespace}/audit  200 401 403 404
-    POST   /v1/namespaces/{namespace}/components  200 201 401 403 404 409 413 422 507
-    DELETE /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
-    GET    /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
-    PUT    /v1/namespaces/{namespace}/components/{component}/grants  200 401 403 404
-    GET    /v1/namespaces/{namespace}/components/{component}/versions  200 401 403 404
-    DELETE /v1/namespaces/{namespace}/components/{component}/versions/{version}  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/components/{component}/versions/{version}/deprecate  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/components/{component}/versions/{version}/undeprecate  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/components/{component}/versions/{version}/use  200 401 403 404 409
-    GET    /v1/namespaces/{namespace}/keys  200 401 403 404
-    POST   /v1/namespaces/{namespace}/keys  201 401 403 404 409
-    DELETE /v1/namespaces/{namespace}/keys/{key_id}  200 401 403 404
-    POST   /v1/namespaces/{namespace}/keys/{key_id}/rotate  201 401 403 404
-    GET    /v1/namespaces/{namespace}/metrics  200 401 403 404
-    POST   /v1/namespaces/{namespace}/pause  200 401 403 404 409
-    GET    /v1/namespaces/{namespace}/pauses  200 401 403 404
-    GET    /v1/namespaces/{namespace}/queues  200 401 403 404
-    POST   /v1/namespaces/{namespace}/recount  200 401 403 404
-    POST   /v1/namespaces/{namespace}/resume  200 401 403 404 409
-    GET    /v1/namespaces/{namespace}/retention  200 401 403 404
-    GET    /v1/namespaces/{namespace}/runs  200 401 403 404
-    POST   /v1/namespaces/{namespace}/runs  200 201 401 403 404 409 507
-    POST   /v1/namespaces/{namespace}/runs/context  200 401 403 404
-    GET    /v1/namespaces/{namespace}/runs/count  200 401 403 404
-    POST   /v1/namespaces/{namespace}/runs/steps  200 401 403 404
-    GET    /v1/namespaces/{namespace}/runs/{run_id}  200 401 403 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/cancel  200 401 403 404 409
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/follow  200 401 403 404
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/history  200 401 403 404
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/logs  200 401 403 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/migrate  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/pause  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/resume  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/retry  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/signals/{name}  200 401 403 404 409 507
-    GET    /v1/namespaces/{namespace}/runs/{run_id}/state  200 401 403 404
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/terminate  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/runs/{run_id}/updates/{name}  200 202 401 403 404 409 507
-    GET    /v1/namespaces/{namespace}/schedules  200 401 403 404
-    DELETE /v1/namespaces/{namespace}/schedules/{name}  204 401 403 404
-    GET    /v1/namespaces/{namespace}/schedules/{name}  200 401 403 404
-    PUT    /v1/namespaces/{namespace}/schedules/{name}  200 201 401 403 404 409 422 507
-    POST   /v1/namespaces/{namespace}/schedules/{name}/backfill  200 401 403 404 422 507
-    POST   /v1/namespaces/{namespace}/schedules/{name}/pause  200 401 403 404
-    POST   /v1/namespaces/{namespace}/schedules/{name}/resume  200 401 403 404
-    POST   /v1/namespaces/{namespace}/schedules/{name}/trigger  201 401 403 404 507
-    GET    /v1/namespaces/{namespace}/secrets  200 401 403 404
-    DELETE /v1/namespaces/{namespace}/secrets/{name}  204 401 403 404
-    PUT    /v1/namespaces/{namespace}/secrets/{name}  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/workflows/{workflow}/pause  200 401 403 404 409
-    POST   /v1/namespaces/{namespace}/workflows/{workflow}/resume  200 401 403 404 409
-    ");
+    insta::assert_snapshot!("the_routes_of_the_api", summary);
     insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&made).expect("JSON"));
 }
 

@@ -183,7 +183,8 @@ async fn a_run_that_does_not_complete_is_exit_code_1() {
         events    0
         report    {
           "code": "stalled",
-          "message": "the workflow cannot go on: the workflow waits, but no call of it is open: nothing can ever wake it. It awaits something that does not come from the host. The same would happen again; it takes a version of its code that does not do this"
+          "message": "the workflow cannot go on: the workflow waits, but no call of it is open: nothing can ever wake it. It awaits something that does not come from the host. The same would happen again; it takes a version of its code that does not do this",
+          "strikes": 1
         }
         "#);
     });

@@ -1,5 +1,7 @@
 //! One verb for a run, or for all that are found by what is asked for: with progress, and with a dry run.
 
+use std::collections::HashSet;
+
 use anyhow::bail;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
@@ -92,7 +94,10 @@ impl Chosen {
         let progress = Progress::new(count(client, &chosen, &states).await?, verb.path, client.json);
         let mut tally = Tally::default();
         let mut pages = LiveRuns::chosen(client, chosen, &states);
-        while let Some(page) = pages.next().await? {
+        // One that changes its state meanwhile is met again.
+        let mut met = HashSet::new();
+        while let Some(mut page) = pages.next().await? {
+            page.retain(|run| met.insert(run.run_id.clone()));
             let all = stream::iter(page).map(|run| self.apply(client, verb, run.run_id));
             let mut all = std::pin::pin!(all.buffer_unordered(AT_ONCE));
             while let Some(one) = all.next().await {

@@ -44,7 +44,7 @@ impl Quarantine {
         let is_whole = found.len() <= limit;
         found.truncate(limit);
         if client.json {
-            found.iter().try_for_each(|run| output::json(run))?;
+            found.iter().try_for_each(output::json)?;
             return Ok(Done::Well);
         }
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();

@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Durability, Name, Namespace, Origin, Seed};
+    use crate::model::{Durability, Name, Namespace, Origin, Priority, Seed};
 
     fn run(run_id: RunId) -> RunInfo {
         let started_at = Timestamp::from_micros(7);
@@ -154,6 +154,7 @@ mod tests {
             started_at,
             seed: Seed([0; 16]),
             durability: Durability::Output,
+            priority: Priority::default(),
             deadline: None,
             parent: None,
             origin: Origin::new(started_at),

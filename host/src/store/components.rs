@@ -93,7 +93,8 @@ impl Store {
 
     /// A version of a component; `None` if there is no such.
     pub async fn version(&self, namespace: &Namespace, component: &Name, version: u32) -> Result<Option<Version>> {
-        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>, i16)> = sqlx::query_as(
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, i16);
+        let row: Option<Row> = sqlx::query_as(
             "SELECT v.digest, c.bytes, v.manifest, v.edition FROM versions v JOIN components c USING (namespace, digest) \
              WHERE v.namespace = $1 AND v.component = $2 AND v.version = $3",
         )

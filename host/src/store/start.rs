@@ -53,6 +53,7 @@ pub struct NewSignal {
 
 /// What became of it.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is nearly always the large one, and is gone at once")]
 pub enum Started {
     /// It is accepted, and belongs to the host that was named.
     New(RunInfo),
