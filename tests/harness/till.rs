@@ -51,6 +51,11 @@ async fn take(State(book): State<Arc<Book>>, headers: HeaderMap) -> Response {
     if book.is_closed.load(Ordering::Acquire) {
         return (StatusCode::PAYMENT_REQUIRED, "not now").into_response();
     }
-    book.taken.lock().expect("no panic").push(key.clone());
+    // What is asked for again under one key, as a host does that was interrupted, it takes once.
+    let mut taken = book.taken.lock().expect("no panic");
+    if !taken.contains(&key) {
+        taken.push(key.clone());
+    }
+    drop(taken);
     Json(key).into_response()
 }

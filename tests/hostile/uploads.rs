@@ -34,7 +34,7 @@ const GROWTH_MAX: u64 = 64 << 20;
 async fn every_hostile_upload_has_its_answer_and_the_host_goes_on() {
     let database = Database::new().await;
     // Bombs end when the compiler has had its time.
-    let mut host = HostProcess::serve(&database, &["--compile-time", "3s", "--compile-memory", "1536"]).await;
+    let mut host = HostProcess::serve(&database, &["--compile-time", "5s", "--compile-memory", "1536"]).await;
     let hello = guest_bytes("hello");
     host.api.deploy(hello.clone(), "").await.expect("deployed");
     let before = resident_bytes(&host);
