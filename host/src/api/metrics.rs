@@ -18,6 +18,7 @@ pub(super) async fn metrics(State(host): State<Arc<Host>>) -> ([(HeaderName, &'s
     let help = "Runs that this host has quarantined, by the code of why.";
     family(&mut text, "windlass_runs_quarantined_total", "counter", help);
     for (code, runs) in host.quarantines() {
+        // Writing to a text does not fail.
         let _ = writeln!(text, "windlass_runs_quarantined_total{{code=\"{code}\"}} {runs}");
     }
     match host.standing().await {
@@ -26,12 +27,14 @@ pub(super) async fn metrics(State(host): State<Arc<Host>>) -> ([(HeaderName, &'s
                         host at work has learnt, are ready, late ones waiting.";
             family(&mut text, "windlass_queue_depth", "gauge", help);
             for depth in standing.queues {
+                // Writing to a text does not fail.
                 let _ = writeln!(text, "windlass_queue_depth{{queue=\"{}\"}} {}", depth.queue, depth.depth);
             }
             let help = "Runs of all namespaces that are in quarantine, by the code of why.";
             family(&mut text, "windlass_runs_in_quarantine", "gauge", help);
             for quarantined in standing.quarantined {
                 let (code, runs) = (quarantined.code, quarantined.runs);
+                // Writing to a text does not fail.
                 let _ = writeln!(text, "windlass_runs_in_quarantine{{code=\"{code}\"}} {runs}");
             }
         }
