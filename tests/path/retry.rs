@@ -12,7 +12,7 @@ use crate::harness::till::Till;
 async fn a_run_that_has_failed_is_tried_again_from_where_it_failed() {
     let (_database, host) = host().await;
     let (api, till) = (&host.api, Till::open().await);
-    let run = api.start("buy", json!({ "id": "A-1", "shop": till.url, "posts": 3, "pause_ms": 1 })).await;
+    let run = api.start("buy", json!({ "id": "A-1", "shop": till.url, "posts": 3, "pause_ms": 1_000 })).await;
     api.wait_for_events(&run, 1).await;
     till.set_closed(true);
     let failed = api.end(&run).await;
