@@ -3,12 +3,12 @@
 --
 --     start ─→ ready ──claim──→ owned ──park──→ parked
 --       │        ↑                │               │
---                ├──────reap──────┤               │
---                ├──────────signal, timer─────────┘
---                │
+--       │        ├──────reap──────┤               │
+--       │        ├──────────signal, timer─────────┘
+--       │        │
 --       │        ├──resume── paused ←──pause── from any of these three: see 0027
 --       │        │
---       └──→ queued: for runs that have to have a slot first, see 0036
+--       └──→ queued, for runs that have to have a slot first: see 0036
 --
 -- They change all the time: rows are added and deleted, hosts vacuum them.
 

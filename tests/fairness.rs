@@ -88,7 +88,7 @@ async fn main() -> ExitCode {
         let others = (steps.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64() / f64::from(STEPS);
         let fair = if others > 0.0 { beside + others } else { alone } / (HOSTILE + 1) as f64;
         let share = beside / fair;
-        println!("{name}: {:.0} % of the fair share", share * 100.0);
+        println!("{name}: {:.0} % of the fair share ({beside:.0} of {fair:.0} runs/s)", share * 100.0);
         is_fair &= share >= KEPT_MIN;
         attack.shutdown().await;
         until_over(&database).await;

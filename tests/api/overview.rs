@@ -6,8 +6,7 @@ use windlass_host::model::RunState;
 
 use crate::harness::api::{Api, http};
 use crate::harness::eventually;
-use crate::harness::guests::guest_bytes;
-use crate::harness::tenants::tenants;
+use crate::harness::tenants::{own_and_other, tenants};
 
 async fn ask(api: &Api, path: &str, runs: &[&str]) -> Value {
     let response = api.request(Method::POST, path, json!({ "run_ids": runs }).to_string()).await;
@@ -19,23 +18,13 @@ async fn context(api: &Api, run: &str) -> Value {
     ask(api, "/runs/context", &[run]).await["runs"][0].clone()
 }
 
-async fn own() -> (Api, Api) {
-    let tenants = tenants().await;
-    let (own, other) = (tenants.namespace().await, tenants.namespace().await);
-    let (own, other) = (tenants.api(&own).await, tenants.api(&other).await);
-    for guest in ["probe", "rogue"] {
-        own.deploy(guest_bytes(guest), "").await.expect("deployed");
-    }
-    (own, other)
-}
-
 fn words(context: &Value) -> [&str; 3] {
     ["execution_status", "health", "recommended_action"].map(|word| context[word].as_str().unwrap_or_default())
 }
 
 #[tokio::test]
 async fn a_run_in_every_state_says_how_it_is_and_what_to_do() {
-    let (own, other) = own().await;
+    let (own, other) = own_and_other().await;
     let done = own.start("steps", json!(3)).await;
     own.end(&done).await;
     let failed = own.start("fails", Value::Null).await;
@@ -65,7 +54,7 @@ async fn a_run_in_every_state_says_how_it_is_and_what_to_do() {
 
 #[tokio::test]
 async fn the_steps_of_a_run_say_what_was_tried_and_what_comes_next() {
-    let (own, _) = own().await;
+    let (own, _) = own_and_other().await;
     let flaky = own.start("flaky", json!(2)).await;
     own.result(&flaky).await;
     let steps = ask(&own, "/runs/steps", &[&flaky]).await;
@@ -87,7 +76,7 @@ async fn the_steps_of_a_run_say_what_was_tried_and_what_comes_next() {
 
 #[tokio::test]
 async fn a_step_between_two_attempts_says_when_the_next_one_is() {
-    let (own, _) = own().await;
+    let (own, _) = own_and_other().await;
     // It never comes in time, and waits for twice as long each time.
     let run = own.start("slow", json!([60_000, 50, 20])).await;
     let step = eventually("the step is tried again", async || {
@@ -113,7 +102,7 @@ async fn a_step_between_two_attempts_says_when_the_next_one_is() {
 
 #[tokio::test]
 async fn queues_and_figures_count_what_a_namespace_has_and_nothing_of_others() {
-    let (own, other) = own().await;
+    let (own, other) = own_and_other().await;
     let run = own.start("nap", json!(3_600_000)).await;
     own.wait_for_state(&run, RunState::Waiting).await;
     let failed = own.start("fails", Value::Null).await;

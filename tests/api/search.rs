@@ -4,27 +4,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use windlass_host::model::RunState;
 
-use crate::harness::api::Api;
-use crate::harness::guests::guest_bytes;
-use crate::harness::tenants::tenants;
+use crate::harness::tenants::own_and_other;
 
 fn ids(page: &Value) -> Vec<&str> {
     page["runs"].as_array().expect("runs").iter().map(|run| run["run_id"].as_str().expect("an id")).collect()
 }
 
-async fn own() -> (Api, Api) {
-    let tenants = tenants().await;
-    let (own, other) = (tenants.namespace().await, tenants.namespace().await);
-    let (own, other) = (tenants.api(&own).await, tenants.api(&other).await);
-    for guest in ["probe", "rogue"] {
-        own.deploy(guest_bytes(guest), "").await.expect("deployed");
-    }
-    (own, other)
-}
-
 #[tokio::test]
 async fn runs_are_found_by_the_tags_that_they_were_started_with_and_only_by_their_tenant() {
-    let (own, other) = own().await;
+    let (own, other) = own_and_other().await;
     let acme = json!({ "customer": "acme inc", "env": "production" });
     let tagged = own.start_with(json!({ "workflow": "one_of_each", "tags": acme })).await;
     assert_eq!(serde_json::to_value(&tagged.tags).expect("JSON"), acme);
@@ -48,7 +36,7 @@ async fn runs_are_found_by_the_tags_that_they_were_started_with_and_only_by_thei
 
 #[tokio::test]
 async fn runs_are_found_by_what_they_came_to() {
-    let (own, _) = own().await;
+    let (own, _) = own_and_other().await;
     let failed = own.start("fails", Value::Null).await;
     let code =
         serde_json::from_str::<Value>(own.end(&failed).await.failure.expect("a failure").as_str()).expect("JSON");
@@ -67,7 +55,7 @@ async fn runs_are_found_by_what_they_came_to() {
 
 #[tokio::test]
 async fn what_is_asked_for_wrongly_is_refused_with_the_reason() {
-    let (own, _) = own().await;
+    let (own, _) = own_and_other().await;
     for (query, why) in [
         ("tags=customer", "key=value"),
         ("tags=a=b,,c=d", "key=value"),

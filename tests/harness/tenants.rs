@@ -10,6 +10,7 @@ use windlass_host::worker::HostConfig;
 
 use super::api::{Api, http};
 use super::database::Database;
+use super::guests::guest_bytes;
 use super::shared::{on_own_threads, serve_to};
 
 /// The host, and a way to its database around it.
@@ -54,6 +55,17 @@ impl Tenants {
     pub async fn api(&self, namespace: &str) -> Api {
         Api::with_key(&self.server, namespace, &self.key(namespace, &Scope::ALL).await)
     }
+}
+
+/// Two tenants as they see the API, the first one with the guests `probe` and `rogue`.
+pub async fn own_and_other() -> (Api, Api) {
+    let tenants = tenants().await;
+    let (own, other) = (tenants.namespace().await, tenants.namespace().await);
+    let (own, other) = (tenants.api(&own).await, tenants.api(&other).await);
+    for guest in ["probe", "rogue"] {
+        own.deploy(guest_bytes(guest), "").await.expect("deployed");
+    }
+    (own, other)
 }
 
 /// A key for a namespace, or for all (`*`).

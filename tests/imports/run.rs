@@ -118,12 +118,17 @@ async fn killed_at(number: u32, moment: Moment) -> bool {
         Some(())
     })
     .await;
-    // It may have died over a commit after the last one of the run.
-    if hosts.last_mut().is_some_and(|host| host.ended().is_some()) {
-        hosts.push(HostProcess::serve(&database, &options).await);
-    }
-    let runs = hosts[hosts.len() - 1].api.get("/runs?tags=by=foot,height=4,camp=1").await;
-    assert_eq!(runs["runs"][0]["state"], json!("completed"), "{what}: {runs}");
+    // A commit after the last one of the run kills its host as well, at any moment from here on.
+    eventually(&format!("the run is found, {what}"), async || {
+        if hosts.last_mut().is_some_and(|host| host.ended().is_some()) {
+            hosts.push(HostProcess::serve(&database, &options).await);
+        }
+        let found = format!("{}/runs?tags=by=foot,height=4,camp=1", hosts[hosts.len() - 1].api.base);
+        let runs: Value = http().get(found).send().await.ok()?.json().await.ok()?;
+        assert_eq!(runs["runs"][0]["state"], json!("completed"), "{what}: {runs}");
+        Some(())
+    })
+    .await;
     proxy.is_done()
 }
 

@@ -1,6 +1,5 @@
 //! `GET /metrics`, in the text format of Prometheus.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -13,13 +12,11 @@ pub(super) async fn metrics(State(host): State<Arc<Host>>) -> ([(HeaderName, &'s
     let mut text = String::new();
     let help = "Processor time that guests have used, out of the process's.";
     family(&mut text, "windlass_guest_seconds_total", "counter", help);
-    // Writing to a text cannot fail, here and below.
-    let _ = writeln!(text, "windlass_guest_seconds_total {:.6}", host.guest_time().as_secs_f64());
+    text += &format!("windlass_guest_seconds_total {:.6}\n", host.guest_time().as_secs_f64());
     let help = "Runs that this host has quarantined, by the code of why.";
     family(&mut text, "windlass_runs_quarantined_total", "counter", help);
     for (code, runs) in host.quarantines() {
-        // Writing to a text does not fail.
-        let _ = writeln!(text, "windlass_runs_quarantined_total{{code=\"{code}\"}} {runs}");
+        text += &format!("windlass_runs_quarantined_total{{code=\"{code}\"}} {runs}\n");
     }
     match host.standing().await {
         Ok(standing) => {
@@ -27,15 +24,13 @@ pub(super) async fn metrics(State(host): State<Arc<Host>>) -> ([(HeaderName, &'s
                         host at work has learnt, are ready, late ones waiting.";
             family(&mut text, "windlass_queue_depth", "gauge", help);
             for depth in standing.queues {
-                // Writing to a text does not fail.
-                let _ = writeln!(text, "windlass_queue_depth{{queue=\"{}\"}} {}", depth.queue, depth.depth);
+                text += &format!("windlass_queue_depth{{queue=\"{}\"}} {}\n", depth.queue, depth.depth);
             }
             let help = "Runs of all namespaces that are in quarantine, by the code of why.";
             family(&mut text, "windlass_runs_in_quarantine", "gauge", help);
             for quarantined in standing.quarantined {
                 let (code, runs) = (quarantined.code, quarantined.runs);
-                // Writing to a text does not fail.
-                let _ = writeln!(text, "windlass_runs_in_quarantine{{code=\"{code}\"}} {runs}");
+                text += &format!("windlass_runs_in_quarantine{{code=\"{code}\"}} {runs}\n");
             }
         }
         // What the host knows by itself is told all the same.
@@ -46,6 +41,5 @@ pub(super) async fn metrics(State(host): State<Arc<Host>>) -> ([(HeaderName, &'s
 
 /// What a name means.
 fn family(text: &mut String, name: &str, kind: &str, help: &str) {
-    // Writing to a text cannot fail.
-    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    *text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }

@@ -13,7 +13,7 @@ use super::extract::{Json as Body, Path};
 use super::view::RunView;
 use super::{Code, Problem, get_run};
 use crate::model::{Namespace, RunId};
-use crate::run::{RewindError, TrialError};
+use crate::run::RewindError;
 use crate::worker::Host;
 
 /// Where a run is to go on from.
@@ -68,10 +68,7 @@ pub(super) async fn rewind_run(
 impl From<RewindError> for Problem {
     fn from(error: RewindError) -> Self {
         match error {
-            RewindError::Store(error) => error.into(),
-            RewindError::Program(error) => TrialError::Program(error).into(),
-            RewindError::Busy(busy) => busy.into(),
-            RewindError::Host(message) => TrialError::Host(message).into(),
+            RewindError::Trial(error) => error.into(),
             RewindError::NoSuchEvent(detail) => Self::new(Code::NoSuchEvent, detail),
             RewindError::CannotRewind(detail) => Self::new(Code::CannotRewind, detail),
         }

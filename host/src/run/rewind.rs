@@ -1,13 +1,9 @@
 //! Where a run was before one of its events: its history is delivered up to there, to the version that it is on.
 
-use std::sync::Arc;
-
 use super::Stop;
-use super::program::ProgramError;
 use super::replay::Replay;
 use super::trial::{CHUNK_BYTES, TrialBench, TrialError};
 use super::turn::HISTORY_CHUNK;
-use crate::fair::Busy;
 use crate::model::{Ask, Call, Durability, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
 use crate::store::{self, Claimed, Point};
@@ -15,24 +11,15 @@ use crate::store::{self, Claimed, Point};
 /// Why a run cannot go on from before an event.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
-    /// The database; or the run is in another state.
+    /// As of any run that is told its history; or it is in another state.
     #[error(transparent)]
-    Store(#[from] store::Error),
-    /// The version that it is on.
-    #[error(transparent)]
-    Program(#[from] Arc<ProgramError>),
-    /// Too many others are told their histories.
-    #[error(transparent)]
-    Busy(#[from] Busy),
+    Trial(#[from] TrialError),
     /// Its history has no such event.
     #[error("{0}")]
     NoSuchEvent(String),
     /// From there, it cannot.
     #[error("{0}")]
     CannotRewind(String),
-    /// This host.
-    #[error("{0}")]
-    Host(String),
 }
 
 impl TrialBench<'_> {
@@ -52,8 +39,8 @@ impl TrialBench<'_> {
         if before < first || before > next_seq || (before == next_seq && !or_next) {
             return Err(RewindError::NoSuchEvent(which_there_are(&info, next_seq, or_next)));
         }
-        let program = self.programs.get(namespace, &info.component, info.version).await?;
-        let _place = self.programs.trial_place(namespace).await?;
+        let program = self.programs.get(namespace, &info.component, info.version).await.map_err(TrialError::from)?;
+        let _place = self.programs.trial_place(namespace).await.map_err(TrialError::from)?;
         // What is not committed is not there: the mode makes no difference.
         let as_told = RunInfo { durability: Durability::Output, ..info.clone() };
         let limits = self.tenant.limits.clone();
@@ -102,7 +89,7 @@ fn which_there_are(info: &RunInfo, next_seq: u32, or_next: bool) -> String {
 /// The guest does not come to that event.
 fn refused(stop: Stop, before: u32) -> RewindError {
     match stop {
-        Stop::Crash(Crash::Host(message)) => RewindError::Host(message),
+        Stop::Crash(Crash::Host(message)) => TrialError::Host(message).into(),
         Stop::Crash(crash @ Crash::Trap(_)) => RewindError::CannotRewind(format!(
             "told its history up to event {before}, its guest crashes: {crash}. Take an earlier event, or move it to another version first"
         )),
@@ -114,13 +101,8 @@ fn refused(stop: Stop, before: u32) -> RewindError {
     }
 }
 
-impl From<TrialError> for RewindError {
-    fn from(error: TrialError) -> Self {
-        match error {
-            TrialError::Store(error) => Self::Store(error),
-            TrialError::Program(error) => Self::Program(error),
-            TrialError::Busy(busy) => Self::Busy(busy),
-            TrialError::Host(message) => Self::Host(message),
-        }
+impl From<store::Error> for RewindError {
+    fn from(error: store::Error) -> Self {
+        Self::Trial(error.into())
     }
 }

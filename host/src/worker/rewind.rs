@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Host;
 use super::versions::{LOOK_AGAIN, PATIENCE};
 use crate::model::{EventKind, Failure, Fork, Namespace, Outcome, RunId, RunState, Who, code};
-use crate::run::{RewindError, TrialBench};
+use crate::run::{RewindError, TrialBench, TrialError};
 use crate::store::{self, ABOUT_TO_BE_PAUSED, Rewound, RunSummary};
 
 /// After this time, a host that was at a run that somebody has ended has heard of it: it looks into the inbox at least every ten
@@ -41,7 +41,7 @@ impl Host {
                 return Err(store::Error::WrongState(run.state.as_str().to_owned()).into());
             }
             match self.rewind(namespace, &run, before, pause, ("run.rewind", who)).await {
-                Err(RewindError::Store(store::Error::WrongState(state)))
+                Err(RewindError::Trial(TrialError::Store(store::Error::WrongState(state))))
                     if state == ABOUT_TO_BE_PAUSED && begun.elapsed() < PATIENCE && !self.shutdown.is_cancelled() =>
                 {
                     tokio::time::sleep(LOOK_AGAIN).await;
