@@ -1,7 +1,8 @@
 -- Everything that a host writes about its runs, of many runs in one call and one commit. What there is none of is null.
 --
 -- May be sent again when the answer to a commit was lost: what is there already is left as it is. Returns the runs whose end
--- was not as asked: 1 this host does not own it, 2 not parked, there is mail. All others are as asked. And the runs of others
+-- was not as asked: 1 this host does not own it, 2 not parked, there is mail. All others are as asked, 0 of them with something that the
+-- host does not know: somebody has asked the run to stop. And the runs of others
 -- that something has come of it for: 3 a host is at it and can be told, 4 any host can claim it. When there are some with 5,
 -- a run that cannot be accepted so, those are all, and nothing is written.
 CREATE FUNCTION commit_batch(
@@ -186,9 +187,10 @@ BEGIN
             FROM close_runs(ours, states, results, ats, codes) t;
         END IF;
         RETURN QUERY
-        SELECT a.run_id, 1::smallint FROM unnest(c_runs, c_states, c_results) AS a (run_id, state, result)
+        SELECT a.run_id, CASE WHEN (r.state, r.result) IS DISTINCT FROM (a.state, a.result) THEN 1 ELSE 0 END::smallint
+        FROM unnest(c_runs, c_states, c_results) AS a (run_id, state, result)
         JOIN runs r ON r.shard = shard_of(a.run_id) AND r.run_id = a.run_id
-        WHERE (r.state, r.result) IS DISTINCT FROM (a.state, a.result);
+        WHERE (r.state, r.result) IS DISTINCT FROM (a.state, a.result) OR r.cancelled_at IS NOT NULL;
     END IF;
 
     IF w_runs IS NOT NULL THEN

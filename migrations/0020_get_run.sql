@@ -38,3 +38,9 @@ CREATE FUNCTION get_run(p_namespace text, p_run_id uuid) RETURNS SETOF run_summa
     LEFT JOIN queued z ON z.shard = r.shard AND z.run_id = r.run_id
     WHERE r.shard = shard_of(p_run_id) AND r.run_id = p_run_id AND r.namespace = p_namespace;
 $$;
+
+-- Which of these runs have ended, cannot go on, or are not there any more. For hosts, whose callers wait for runs that others are at.
+CREATE FUNCTION not_open(p_run_ids uuid[]) RETURNS SETOF uuid LANGUAGE sql STABLE AS $$
+    SELECT u.run_id FROM unnest(p_run_ids) AS u (run_id)
+    WHERE NOT EXISTS (SELECT FROM runs r WHERE r.shard = shard_of(u.run_id) AND r.run_id = u.run_id AND r.state = 0);
+$$;

@@ -51,3 +51,28 @@ async fn a_run_whose_guest_is_no_longer_in_memory_goes_on_from_its_history() {
     }
     assert_eq!(api.result(&run).await, json!([0, 1, 2]));
 }
+
+/// What is known of it here need not be read: it must be the same.
+#[tokio::test]
+async fn whoever_waits_for_an_end_hears_what_the_database_says() {
+    let api = &shared().await.api;
+    let runs = [
+        ("steps", json!(3)),
+        ("nap", json!(150)),
+        ("naps", json!([60, 250, 60])),
+        ("slow", json!([150, 5_000, 1])),
+        ("fails", Value::Null),
+        ("parent", json!(3)),
+        ("flaky", json!(2)),
+        ("tags", json!(3)),
+        ("climbs", json!([0, 4])),
+        ("one_of_each", Value::Null),
+    ];
+    for (workflow, input) in runs {
+        let start = json!({ "workflow": workflow, "input": input, "tags": { "of": "waits" }, "priority": 2 });
+        let (_, heard) = api.post_once("/runs?wait=20s", &format!("hears of {workflow}"), &start).await;
+        assert_ne!(heard["state"], json!("running"), "{heard}");
+        let run = heard["run_id"].as_str().expect("an id");
+        assert_eq!(heard, api.get(&format!("/runs/{run}")).await, "{workflow}");
+    }
+}

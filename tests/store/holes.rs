@@ -218,3 +218,22 @@ async fn a_run_that_is_accepted_again_after_a_lost_answer_is_the_same_and_anothe
     assert_eq!(sql.database.count("SELECT count(*) FROM events").await, 1);
     assert_eq!(sql.database.count("SELECT count(*) FROM owned").await, 0);
 }
+
+/// A host that knows all that it has written about a run does not know that somebody has asked the run to stop.
+#[tokio::test]
+async fn the_end_of_a_run_that_somebody_has_asked_to_stop_says_so() {
+    let mut sql = Sql::new().await;
+    for (is_asked, said) in [(false, None), (true, Some(0))] {
+        let run = sql.start(true).await;
+        if is_asked {
+            sql.run(&format!("SELECT request_cancel('default', '{run}')")).await;
+        }
+        let end = format!(
+            "c_runs => '{{{run}}}', c_states => '{{1}}', c_results => ARRAY['7'::bytea], c_ats => '{{2026-01-02}}'"
+        );
+        let commit = sql.commit(1, "", &end).replacen('*', "verdict", 1);
+        let verdict: Option<i16> =
+            sqlx::query_scalar(AssertSqlSafe(commit)).fetch_optional(&mut sql.session).await.expect("committed");
+        assert_eq!(verdict, said, "{is_asked}");
+    }
+}

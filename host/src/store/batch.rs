@@ -13,10 +13,9 @@ use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
 use super::seals::seal;
 use super::start::tags_column;
-use super::{CloseState, Lease, Result, RunSummary};
+use super::{CloseState, Lease, Result};
 use crate::model::{
-    Ask, Durability, Event, EventKind, Lineage, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, RunState,
-    Tags, sealed_text,
+    Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, Tags, sealed_text,
 };
 
 /// Columns that grow as records are added.
@@ -36,17 +35,9 @@ pub(super) struct Batch {
     ends: Ends,
     parks: Parks,
     /// Runs that begin in this batch and have left nothing but events, lines and tags so far.
-    plain: HashMap<Uuid, Plain>,
-    /// Those of them that ended in it.
-    ended: Vec<RunSummary>,
-}
-
-/// A run that may be over in the commit that it begins in: then it is one row, written once.
-struct Plain {
-    /// Its place among the starts.
-    index: usize,
-    start: Start,
-    events: u32,
+    ///
+    /// One that is over in the commit that it begins in is one row, written once. Their places among the starts.
+    plain: HashMap<Uuid, usize>,
 }
 
 /// One parameter for each column, after the host and its epoch.
@@ -115,7 +106,7 @@ impl Batch {
     fn add_start(&mut self, key: Option<&PayloadKey>, start: &Start) -> Result<()> {
         let Start { info, input, idempotency_key, tags } = start;
         let columns = &mut self.starts;
-        self.plain.insert(info.run_id.0, Plain { index: columns.runs.len(), start: start.clone(), events: 0 });
+        self.plain.insert(info.run_id.0, columns.runs.len());
         columns.runs.push(info.run_id.0);
         columns.namespaces.push(info.namespace.to_string());
         columns.workflows.push(info.workflow.to_string());
@@ -138,12 +129,11 @@ impl Batch {
 
     fn add_close(&mut self, run_id: RunId, key: Option<&PayloadKey>, close: &Close) -> Result<()> {
         let Close { state, result, code, at } = close;
-        if let Some(Plain { index, start, events }) = self.plain.remove(&run_id.0) {
+        if let Some(index) = self.plain.remove(&run_id.0) {
             self.starts.states[index] = *state as i16;
             self.starts.results[index] = Some(seal(key, result.as_bytes())?);
             self.starts.codes[index].clone_from(code);
             self.starts.closed_ats[index] = (*state != CloseState::Quarantined).then(|| (*at).into());
-            self.ended.push(start.ended(close, events));
             return Ok(());
         }
         self.ends.runs.push(run_id.0);
@@ -155,9 +145,6 @@ impl Batch {
     }
 
     fn add_event(&mut self, run_id: RunId, key: Option<&PayloadKey>, event: &Event) -> Result<()> {
-        if let Some(plain) = self.plain.get_mut(&run_id.0) {
-            plain.events += 1;
-        }
         let columns = &mut self.events;
         columns.runs.push(run_id.0);
         columns.seqs.push(int(event.seq));
@@ -248,9 +235,8 @@ impl Batch {
 
     fn add_tags(&mut self, run_id: RunId, tags: &Tags) {
         // A run that begins in this batch begins with them.
-        if let Some(plain) = self.plain.get_mut(&run_id.0) {
-            self.starts.tags[plain.index] = tags_column(tags);
-            plain.start.tags.clone_from(tags);
+        if let Some(index) = self.plain.get(&run_id.0) {
+            self.starts.tags[*index] = tags_column(tags);
             return;
         }
         let (columns, tags) = (&mut self.taggings, tags_column(tags).unwrap_or_default());
@@ -305,11 +291,6 @@ impl Batch {
         columns.open_calls.push(park.open_calls.as_bytes().to_vec());
     }
 
-    /// The runs that began and ended in it.
-    pub(super) fn take_ended(&mut self) -> Vec<RunSummary> {
-        std::mem::take(&mut self.ended)
-    }
-
     /// One call, one commit. Returns the runs whose end was not as asked, and those that something has come of it for.
     pub(super) async fn send(self, connection: &mut PgConnection, lease: &Lease) -> Result<Vec<(Uuid, i16)>> {
         let call = sqlx::query_as(AssertSqlSafe(COMMIT.as_str())).bind(lease.host_id.0).bind(lease.epoch);
@@ -319,43 +300,6 @@ impl Batch {
         let call = self.discards.bind(self.answers.bind(self.releases.bind(self.children.bind(call))));
         let call = self.parks.bind(self.ends.bind(self.continuations.bind(call)));
         Ok(call.fetch_all(connection).await?)
-    }
-}
-
-impl Start {
-    /// The run, when it has ended in the commit that it began in: what is not said here cannot have happened yet.
-    fn ended(self, close: &Close, events: u32) -> RunSummary {
-        let Self { info, input, idempotency_key, tags } = self;
-        RunSummary {
-            run_id: info.run_id,
-            namespace: info.namespace.to_string(),
-            workflow: info.workflow.to_string(),
-            component: info.component.to_string(),
-            version: info.version,
-            state: match close.state {
-                CloseState::Completed => RunState::Completed,
-                CloseState::Failed => RunState::Failed,
-                CloseState::Cancelled => RunState::Cancelled,
-                CloseState::Quarantined => RunState::Quarantined,
-            },
-            durability: info.durability,
-            idempotency_key,
-            input,
-            result: Some(close.result.clone()),
-            started_at: info.started_at,
-            cancelled_at: None,
-            closed_at: (close.state != CloseState::Quarantined).then_some(close.at),
-            events,
-            wake_at: None,
-            open_calls: None,
-            deadline_at: info.deadline,
-            parent_run_id: None,
-            generation: 0,
-            tags,
-            lineage: Lineage::default(),
-            priority: info.priority,
-            concurrency_key: None,
-        }
     }
 }
 

@@ -33,6 +33,7 @@ mod seals;
 mod search;
 mod secrets;
 mod start;
+mod story;
 mod tenant;
 mod ticks;
 mod versions;

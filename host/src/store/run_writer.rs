@@ -11,8 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::story::Story;
 use super::waiting::Weight;
-use super::{Account, Record, Start};
+use super::{Account, Record, RunSummary, Start};
 use crate::model::RunId;
 
 /// How long the records of a run that was just accepted are held at most, how many, and how many bytes of documents.
@@ -66,6 +67,7 @@ pub(super) struct Run {
     submitted: AtomicU64,
     pub(super) committed: AtomicU64,
     held: Mutex<Option<Held>>,
+    story: Mutex<Story>,
 }
 
 /// What was written about a run that was just accepted.
@@ -102,7 +104,8 @@ impl RunWriter {
         let hold =
             |(start, accepted)| Held { records: vec![Record::Start(start)], bytes: 0, accepted, since: Instant::now() };
         let (submitted, committed, held) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(start.map(hold)));
-        Self { run: Arc::new(Run { run_id, end, account, submitted, committed, held }), queue }
+        let story = Mutex::default();
+        Self { run: Arc::new(Run { run_id, end, account, submitted, committed, held, story }), queue }
     }
 
     /// Hand over records without waiting for their commit. They are committed before whatever is handed over later.
@@ -170,6 +173,12 @@ impl Run {
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
         // Nothing under the lock can panic half way.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These were committed. Returns how it ended, if it has, and if that is known without asking the database.
+    pub(super) fn goes_on(&self, records: Vec<Record>) -> Option<RunSummary> {
+        // Nothing under the lock can panic half way.
+        self.story.lock().unwrap_or_else(PoisonError::into_inner).goes_on(records)
     }
 
     /// Hold these as well, if the run's records are held. If not, they come back.

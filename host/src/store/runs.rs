@@ -102,6 +102,13 @@ impl Store {
         self.open(namespace, sealed_among(payloads)).await?;
         Ok(row.map(Into::into))
     }
+
+    /// Which of these runs, of whatever namespaces, are not open.
+    pub async fn not_open(&self, runs: &[RunId]) -> Result<Vec<RunId>> {
+        let runs: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
+        let not_open: Vec<Uuid> = sqlx::query_scalar("SELECT not_open($1)").bind(runs).fetch_all(&self.pool).await?;
+        Ok(not_open.into_iter().map(RunId).collect())
+    }
 }
 
 /// The codes of the SQL function `run_state` are the places in this list.

@@ -47,6 +47,12 @@ impl Watchers {
         Watcher { run_id, news: watched.news.clone(), all: self.clone() }
     }
 
+    /// The runs that are watched and of which it is not known how they ended.
+    pub fn open(&self) -> Vec<RunId> {
+        let all = self.lock();
+        all.iter().filter(|(_, watched)| watched.news.summary.get().is_none()).map(|(run_id, _)| *run_id).collect()
+    }
+
     /// Something was committed about a run.
     pub fn changed(&self, run_id: RunId) {
         if let Some(watched) = self.lock().get(&run_id) {

@@ -23,7 +23,7 @@ use super::batch::Batch;
 use super::rewind::rewound_runs;
 use super::run_writer::{Accepted, Lost, RunWriter, Submission, Verdict, reply};
 use super::waiting::{Most, Waiting};
-use super::{Account, Error, Hint, Lease, Record, RunSummary, Start, Store, Watchers};
+use super::{Account, Error, Hint, Lease, Record, Start, Store, Watchers};
 use crate::model::RunId;
 
 /// Most in one commit.
@@ -34,6 +34,9 @@ const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 1_000, bytes: 4 << 2
 
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
+
+/// The verdict of `commit_batch` about a run that has ended as asked, and that somebody has asked to stop.
+const ASKED_TO_STOP: i16 = 0;
 
 /// From this verdict of `commit_batch` on, it is about other runs: this one can be told; any other can be claimed.
 const TOLD: i16 = 3;
@@ -137,10 +140,10 @@ impl Writer {
                 return;
             }
             match self.send(&submissions).await {
-                Ok((verdicts, _)) if verdicts.iter().any(|(_, verdict)| *verdict == REFUSED) => {
+                Ok(verdicts) if verdicts.iter().any(|(_, verdict)| *verdict == REFUSED) => {
                     submissions.iter_mut().for_each(|submission| submission.refuse(&verdicts));
                 }
-                Ok((verdicts, ended)) => return self.answer(submissions, &verdicts, ended),
+                Ok(verdicts) => return self.answer(submissions, &verdicts),
                 Err(Error::StartedMeanwhile) => {}
                 Err(Error::Conflict(run_id)) => {
                     tracing::error!(run.id = %run_id, "another writer has added to the run's history");
@@ -207,18 +210,17 @@ impl Writer {
         })
     }
 
-    async fn send(&mut self, submissions: &[Submission]) -> Result<(Vec<(Uuid, i16)>, Vec<RunSummary>), Error> {
+    async fn send(&mut self, submissions: &[Submission]) -> Result<Vec<(Uuid, i16)>, Error> {
         let mut batch = Batch::default();
         for submission in submissions {
             let (run, key) = (&submission.run, submission.run.account.key()?);
             submission.records.iter().try_for_each(|record| batch.add(run.run_id, key.as_deref(), record))?;
         }
-        let ended = batch.take_ended();
         let lease = self.lease.clone();
-        Ok((batch.send(self.connection().await?, &lease).await?, ended))
+        batch.send(self.connection().await?, &lease).await
     }
 
-    fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)], ended: Vec<RunSummary>) {
+    fn answer(&self, submissions: Vec<Submission>, verdicts: &[(Uuid, i16)]) {
         let (own, others): (Vec<_>, Vec<_>) = verdicts.iter().partition(|(_, verdict)| *verdict < TOLD);
         for (run_id, verdict) in others {
             let hint = if verdict == TOLD { Hint::Mail(RunId(run_id)) } else { Hint::Ready };
@@ -226,10 +228,10 @@ impl Writer {
             let _ = self.hints.send(hint);
         }
         let verdicts: HashMap<_, _> = own.into_iter().collect();
-        let mut ended: HashMap<_, _> = ended.into_iter().map(|summary| (summary.run_id, summary)).collect();
         for Submission { run, number, records, accepted, answer, .. } in submissions {
-            let verdict = match verdicts.get(&run.run_id.0) {
-                None => Ok(Verdict::Done),
+            let said = verdicts.get(&run.run_id.0);
+            let verdict = match said {
+                None | Some(&ASKED_TO_STOP) => Ok(Verdict::Done),
                 Some(2) => Ok(Verdict::Mail),
                 Some(_) => Err(Lost),
             };
@@ -240,9 +242,13 @@ impl Writer {
                 }
                 Err(Lost) => run.end.cancel(),
             }
-            match records.last() {
-                Some(Record::Close(_)) => self.watchers.ended(run.run_id, ended.remove(&run.run_id)),
-                _ => self.watchers.changed(run.run_id),
+            let has_ended = matches!(records.last(), Some(Record::Close(_)));
+            // If there was a word of others, only its row says all.
+            let summary = run.goes_on(records).filter(|_| said.is_none());
+            if has_ended {
+                self.watchers.ended(run.run_id, summary);
+            } else {
+                self.watchers.changed(run.run_id);
             }
             reply(accepted, Accepted::Yes);
             reply(answer, verdict);

@@ -61,7 +61,8 @@ pub enum Waited {
     NoSuchRun,
 }
 
-/// How often a run that is waited for is looked at when nothing is heard of it: another host may be at it.
+/// How often a run that something is awaited of is looked at when nothing is heard of it: another host may be at it. (For its end, see
+/// `watch_others.rs`.)
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Host {
@@ -309,7 +310,7 @@ impl Host {
             if is_settled || tokio::time::Instant::now() >= deadline || self.shutdown.is_cancelled() {
                 return Ok(Some(update));
             }
-            self.pause(changed, deadline).await;
+            self.pause(or_soon(changed), deadline).await;
         }
     }
 
@@ -356,17 +357,16 @@ impl Host {
             if !lines.is_empty() || run.state.is_closed() || is_late {
                 return Ok((lines, run.state.is_closed()));
             }
-            self.pause(changed, deadline).await;
+            self.pause(or_soon(changed), deadline).await;
         }
     }
 
-    /// Until something has changed, or may have.
+    /// Until something has changed, or there is no more time.
     async fn pause(&self, changed: impl Future<Output = ()>, deadline: tokio::time::Instant) {
         tokio::select! {
             () = changed => {}
             () = self.shutdown.cancelled() => {}
             () = tokio::time::sleep_until(deadline) => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
 
@@ -382,5 +382,13 @@ impl Host {
         if let Some(runner) = &*self.runner.borrow() {
             runner.tell(run_id);
         }
+    }
+}
+
+/// When something has changed, or may have where it is not heard of.
+async fn or_soon(changed: impl Future<Output = ()>) {
+    tokio::select! {
+        () = changed => {}
+        () = tokio::time::sleep(LOOK_AGAIN) => {}
     }
 }

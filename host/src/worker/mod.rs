@@ -15,6 +15,7 @@
 //! | `note_key_use` | writes down which API keys were used | time |
 //! | `count_storage` | says how much was written for each namespace | time |
 //! | `try_suspects` | takes up runs that hosts have died of, one at a time | time |
+//! | `watch_others` | hears of the ends of runs that are waited for here and that are at other hosts | time, while somebody waits |
 //! | `archive` | puts runs that have ended into the archive, and drops days of it that are over | time |
 //! | `vacuum` | keeps the small tables small | time |
 //! | `listen` | passes on hints of other hosts | NOTIFY |
@@ -52,6 +53,7 @@ mod settle_concurrency;
 mod try_suspects;
 mod vacuum;
 mod versions;
+mod watch_others;
 
 pub use archive_store::{ArchiveStore, ArchiveStoreError};
 pub use authenticate::{Authenticator, KEY_KEPT, Unauthenticated};

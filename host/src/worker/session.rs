@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Host, adopt, archive, cancel_released, claim, count_storage, fire_schedules, fire_timers, heartbeat, note_key_use,
-    pass_on, reap, release_paused, settle_concurrency, try_suspects, vacuum,
+    pass_on, reap, release_paused, settle_concurrency, try_suspects, vacuum, watch_others,
 };
 use crate::run::{Runner, RunnerParts};
 use crate::store::{DatabaseClock, Lease, Writers};
@@ -78,6 +78,7 @@ async fn serve(host: &Arc<Host>, lease: Arc<Lease>, clock: DatabaseClock) {
         shutdown: host.shutdown.clone(),
     });
     actors.spawn(heartbeat::run(host.clone(), lease.clone(), clock.clone()));
+    actors.spawn(watch_others::run(host.clone(), runner.clone()));
     actors.spawn(claim::run(host.clone(), runner.clone(), lease.clone()));
     actors.spawn(adopt::run(host.clone(), runner.clone()));
     actors.spawn(fire_timers::run(host.clone(), runner.clone(), clock));
