@@ -12,6 +12,9 @@ CREATE TABLE schedules (
     input       bytea       NOT NULL,
     durability  durability  NOT NULL,
     timeout_us  bigint,
+    tags        text[],
+    priority    smallint    NOT NULL DEFAULT 3 CHECK (priority BETWEEN 1 AND 5),
+    concurrency_key text,
     spec        text        NOT NULL,
     overlap     smallint    NOT NULL CHECK (overlap BETWEEN 0 AND 3),
     jitter_us   bigint      NOT NULL CHECK (jitter_us >= 0),
@@ -31,6 +34,7 @@ CREATE TABLE schedules (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX schedules_by_due ON schedules (due_at) WHERE due_at IS NOT NULL AND paused_at IS NULL;
 CREATE INDEX schedules_queued ON schedules (namespace, schedule) WHERE queued_tick IS NOT NULL AND paused_at IS NULL;
+COMMENT ON COLUMN schedules.tags IS 'Of each of its runs, as are priority and concurrency_key.';
 COMMENT ON COLUMN schedules.spec IS 'When it ticks, as JSON: a text, because it is compared character by character.';
 COMMENT ON COLUMN schedules.overlap IS 'What becomes of a tick while the run of an earlier one is open: 0 skip, 1 buffer-one, 2 cancel, 3 allow.';
 COMMENT ON COLUMN schedules.catch_up_us IS 'How late a tick may be and still start its run.';
@@ -93,9 +97,14 @@ BEGIN
     SELECT s.outcome INTO became FROM start_runs(
         NULL, NULL, ARRAY [p_schedule.namespace], ARRAY [p_run_id], ARRAY [p_schedule.workflow],
         ARRAY [p_schedule.durability::smallint], ARRAY [p_seed], ARRAY [p_key], ARRAY [p_schedule.input],
-        ARRAY [p_schedule.timeout_us]) s;
+        ARRAY [p_schedule.timeout_us], ARRAY [array_to_string(p_schedule.tags, ',')], ARRAY [p_schedule.priority],
+        ARRAY [p_schedule.concurrency_key]) s;
     RETURN CASE became WHEN 3 THEN 'no-such-workflow' END;
 END $$;
+
+-- What the namespace keeps more with each run of a schedule, besides its row.
+CREATE FUNCTION bytes_of_run(p_schedule schedules) RETURNS integer LANGUAGE sql STABLE
+RETURN octet_length(p_schedule.input) + coalesce((SELECT sum(100 + octet_length(t.tag)) FROM unnest(p_schedule.tags) AS t (tag)), 0)::integer;
 
 -- Ask the open runs of a schedule to stop; those that were asked before are not asked again. Returns those that were.
 CREATE FUNCTION cancel_runs_of(p_namespace text, p_schedule text) RETURNS uuid[] LANGUAGE plpgsql AS $$
@@ -173,7 +182,7 @@ BEGIN
        OR queued IS NULL AND NOT EXISTS (SELECT FROM open_runs_of(p_namespace, p_schedule)) THEN
         failure := start_tick(s, p_run_id, p_seed, p_key, p_refusal);
         outcome := CASE WHEN failure IS NULL THEN 0 ELSE 3 END;
-        bytes := octet_length(s.input);
+        bytes := bytes_of_run(s);
     ELSIF s.overlap = 1 AND queued IS NULL THEN
         queued := p_tick;
         outcome := 6;
@@ -217,7 +226,7 @@ BEGIN
     END IF;
     failure := start_tick(s, p_run_id, p_seed, p_key, p_refusal);
     outcome := CASE WHEN failure IS NULL THEN 0 ELSE 3 END;
-    bytes := octet_length(s.input);
+    bytes := bytes_of_run(s);
     UPDATE schedules q
     SET queued_tick = NULL, started = q.started + (outcome = 0)::integer, failed = q.failed + (outcome = 3)::integer
     WHERE q.namespace = p_namespace AND q.schedule = p_schedule;
@@ -246,7 +255,7 @@ END $$;
 CREATE FUNCTION put_schedule(
     p_namespace text, p_schedule text, p_workflow text, p_input bytea, p_durability smallint, p_timeout bigint, p_spec text,
     p_overlap smallint, p_jitter bigint, p_catch_up bigint, p_next_tick timestamptz, p_due_at timestamptz, p_schedules_max integer,
-    p_who text, OUT outcome smallint, OUT bytes bigint
+    p_who text, p_tags text, p_priority smallint, p_concurrency_key text, OUT outcome smallint, OUT bytes bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     before schedules;
@@ -267,12 +276,13 @@ BEGIN
         outcome := 2;
     ELSE
         INSERT INTO schedules AS s (namespace, schedule, workflow, input, durability, timeout_us, spec, overlap, jitter_us, catch_up_us,
-                                    next_tick, due_at)
+                                    next_tick, due_at, tags, priority, concurrency_key)
         VALUES (p_namespace, p_schedule, p_workflow, p_input, p_durability, p_timeout, p_spec, p_overlap, p_jitter, p_catch_up,
-                p_next_tick, p_due_at)
+                p_next_tick, p_due_at, string_to_array(p_tags, ','), p_priority, p_concurrency_key)
         ON CONFLICT (namespace, schedule) DO UPDATE
         SET workflow = p_workflow, input = p_input, durability = p_durability, timeout_us = p_timeout, spec = p_spec,
             overlap = p_overlap, jitter_us = p_jitter, catch_up_us = p_catch_up, updated_at = clock_timestamp(),
+            tags = string_to_array(p_tags, ','), priority = p_priority, concurrency_key = p_concurrency_key,
             next_tick = CASE WHEN s.spec = p_spec THEN s.next_tick ELSE p_next_tick END,
             due_at = CASE WHEN s.spec = p_spec THEN s.due_at ELSE p_due_at END;
         PERFORM audit(p_namespace, p_who, CASE outcome WHEN 0 THEN 'schedule.create' ELSE 'schedule.change' END, p_schedule,
@@ -334,65 +344,4 @@ BEGIN
         PERFORM audit(p_namespace, p_who, 'schedule.resume', p_schedule, '{}');
     END IF;
     RETURN true;
-END $$;
-
--- Start a run of a schedule now, whatever its overlap policy says and whether it is paused or not. failure: a code, as of start_tick.
--- No row: there is no such schedule.
-CREATE FUNCTION trigger_schedule(
-    p_namespace text, p_schedule text, p_tick timestamptz, p_run_id uuid, p_seed bytea, p_key text, p_who text
-) RETURNS TABLE (failure text, bytes integer) LANGUAGE plpgsql AS $$
-DECLARE
-    s schedules;
-BEGIN
-    SELECT q.* INTO s FROM schedules q WHERE q.namespace = p_namespace AND q.schedule = p_schedule FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    failure := start_tick(s, p_run_id, p_seed, p_key, NULL);
-    bytes := octet_length(s.input);
-    IF failure IS NULL THEN
-        PERFORM note_tick(s, p_tick, 4, p_run_id);
-        PERFORM audit(p_namespace, p_who, 'schedule.trigger', p_schedule, jsonb_build_object('run_id', p_run_id)::text);
-    END IF;
-    RETURN NEXT;
-END $$;
-
--- Start the runs of these ticks, which are of p_spec; those that are there already stay as they are. No row: there is no such schedule with that spec.
--- failure: as of start_tick, and then nothing was started.
-CREATE FUNCTION backfill_schedule(
-    p_namespace text, p_schedule text, p_spec text, p_ticks timestamptz[], p_run_ids uuid[], p_seeds bytea[], p_keys text[], p_who text
-) RETURNS TABLE (failure text, started integer, bytes bigint) LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    s schedules;
-BEGIN
-    SELECT q.* INTO s FROM schedules q
-    WHERE q.namespace = p_namespace AND q.schedule = p_schedule AND q.spec = p_spec FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    -- All or none: it stays there until all are started.
-    PERFORM 1 FROM workflows w WHERE w.namespace = p_namespace AND w.workflow = s.workflow FOR KEY SHARE;
-    IF NOT FOUND THEN
-        failure := 'no-such-workflow';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    started := 0;
-    -- One by one: the input may be long, and there would be as many of it at once. A run that is archived has been started too.
-    FOR number IN 1 .. cardinality(p_ticks) LOOP
-        IF EXISTS (SELECT FROM runs r WHERE r.shard = shard_of(p_run_ids[number]) AND r.run_id = p_run_ids[number])
-           OR archived_state(p_namespace, p_run_ids[number]) IS NOT NULL THEN
-            CONTINUE;
-        END IF;
-        PERFORM start_tick(s, p_run_ids[number], p_seeds[number], p_keys[number], NULL);
-        started := started + 1;
-    END LOOP;
-    bytes := started * (100 + octet_length(s.input))::bigint;
-    IF started > 0 THEN
-        PERFORM note_tick(s, p_ticks[1], 5, NULL, NULL, started);
-    END IF;
-    PERFORM audit(p_namespace, p_who, 'schedule.backfill', p_schedule,
-                  jsonb_build_object('from', p_ticks[1], 'to', p_ticks[cardinality(p_ticks)], 'started', started)::text);
-    RETURN NEXT;
 END $$;

@@ -36,14 +36,18 @@ const LEFT_MAX: Duration = Duration::from_secs(120);
 /// In an ordinary run of the tests; of each measurement.
 const SECONDS_DEFAULT: u64 = 4;
 
+/// Not the name of a workflow.
+const SEARCH: &str = "/runs?limit=200&state=completed";
+
 /// What the hostile ones do, all at once, again and again.
-const ATTACKS: [(&str, &str, &str); 7] = [
+const ATTACKS: [(&str, &str, &str); 8] = [
     ("workflows that compute for ever", "spins", "null"),
     ("workflows that take all memory", "grabs", "null"),
     ("steps that compute for ever", "step_breaks", r#""spin""#),
     ("workflows that wait for 10,000 signals", "hoards", "10000"),
     ("workflows that send 100 signals", "spams", "100"),
     ("workflows that log 10,000 lines", "floods", "10000"),
+    ("requests that search", SEARCH, "null"),
     ("the same honest work, and much more of it", "steps", "100"),
 ];
 
@@ -139,7 +143,11 @@ async fn steps(database: &Database) -> i64 {
 async fn attack_with(api: Api, workflow: &'static str, input: &'static str) {
     let input: Value = serde_json::from_str(input).expect("JSON");
     loop {
-        end_of(&api, workflow, &input).await;
+        if workflow == SEARCH {
+            drop(api.request(Method::GET, SEARCH, "").await.bytes().await);
+        } else {
+            end_of(&api, workflow, &input).await;
+        }
     }
 }
 

@@ -261,6 +261,38 @@ async fn the_input_of_a_schedule_is_sealed_like_any_other_payload() {
 }
 
 #[tokio::test]
+async fn the_runs_of_a_schedule_have_its_tags_its_priority_and_its_concurrency_key() {
+    let api = namespace("schedules-tagged", json!({})).await;
+    let mut body = json!({
+        "workflow": "steps", "input": 1, "spec": { "cron": FAR_AWAY },
+        "tags": { "of": "year", "by": "clock" }, "priority": 1, "concurrency_key": "books",
+    });
+    let made = put(&api, "yearly", body.clone()).await.expect("made");
+    assert_eq!((made.tags.written().count(), made.concurrency_key.as_deref()), (2, Some("books")));
+    let triggered: Triggered = post(&api, "yearly", "trigger", Value::Null).await.json().await.expect("an id");
+    backfill(&api, "yearly", "2025-01-01T00:00:00Z", "2025-01-01T00:00:00Z").await.expect("filled");
+    let found = api.get("/runs?tags=of=year,by=clock").await;
+    let runs = found["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 2, "{found}");
+    for run in runs {
+        let run = api.end(run["run_id"].as_str().expect("an id")).await;
+        let run = serde_json::to_value(run).expect("JSON");
+        assert_eq!((&run["priority"], &run["concurrency_key"]), (&json!(1), &json!("books")), "{run}");
+    }
+    // Changed, it changes no run that is there; and put again as it is, it says nothing new.
+    body["tags"] = json!({ "of": "later" });
+    let changed = put(&api, "yearly", body.clone()).await.expect("changed");
+    assert_eq!(put(&api, "yearly", body.clone()).await.expect("as it was").updated_at, changed.updated_at);
+    let later: Triggered = post(&api, "yearly", "trigger", Value::Null).await.json().await.expect("an id");
+    assert_eq!(api.get("/runs?tags=of=later").await["runs"][0]["run_id"], json!(later.run_id));
+    let first = serde_json::to_value(api.run(&triggered.run_id).await).expect("JSON");
+    assert_eq!(first["tags"], json!({ "of": "year", "by": "clock" }));
+    body["concurrency_key"] = json!("");
+    let refused = put(&api, "yearly", body).await.expect_err("no key");
+    assert!(refused.detail.contains("1 to 255 bytes"), "{}", refused.detail);
+}
+
+#[tokio::test]
 async fn a_schedule_as_a_person_types_it() {
     let api = namespace("schedules-typed", json!({})).await;
     let server = shared().await.server;
@@ -268,7 +300,8 @@ async fn a_schedule_as_a_person_types_it() {
         let ran = windlass(&server, &[&["-n", "schedules-typed", "schedule"], arguments].concat()).await;
         format!("exit code {}\n{}{}", ran.code.unwrap_or(-1), ran.stdout, ran.stderr)
     };
-    let options = ["--cron", "30 8 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "5m", "--input", "2"];
+    let options =
+        ["--cron", "30 8 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "5m", "--input", "2", "--tag", "of=year"];
     let put = ran(&[&["put", "yearly", "steps"], &options[..]].concat()).await;
     let listed = ran(&["list"]).await;
     let filled = ran(&["backfill", "yearly", "2025-01-01T07:30:00Z", "2025-01-01T07:30:00Z"]).await;

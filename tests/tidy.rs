@@ -71,9 +71,10 @@ fn nothing_is_left_for_later_without_a_word() {
 
 /// From the bottom to the top: a file may use its own folder and those before it. `fair`, `sandbox`, `store` and `postgres` stand
 /// side by side and know nothing of each other; so do `api` and `cli`'s hosts.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["model"],
-    &["fair", "sandbox", "store", "postgres"],
+    &["fair"],
+    &["sandbox", "store", "postgres"],
     &["history"],
     &["imports"],
     &["run"],

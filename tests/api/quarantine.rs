@@ -143,3 +143,45 @@ async fn runs_that_are_chosen_are_asked_to_stop_or_ended_together_and_others_are
         assert_eq!(host.api.run(run).await.state, RunState::Waiting);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_are_chosen_are_held_back_and_let_go_on_together_and_those_that_come_later_are_not_meant() {
+    let (_database, host) = host().await;
+    let server = &*host.server;
+    let start = async |customer: &str| {
+        let body = json!({ "workflow": "collect", "input": 1, "tags": { "customer": customer } });
+        let run = host.api.start_with(body).await.run_id;
+        host.api.wait_for_state(&run, RunState::Waiting).await;
+        run
+    };
+    let (acme, other) = ([start("acme").await, start("acme").await], start("other").await);
+    let dry = well(windlass(server, &["pause", "--all", "--tag", "customer=acme", "--dry-run"]).await);
+    assert!(dry.contains("2 runs; nothing was done"), "{dry}");
+    let paused = well(windlass(server, &["pause", "--all", "--tag", "customer=acme"]).await);
+    assert!(paused.contains("2 of 2 runs: paused"), "{paused}");
+    let later = start("acme").await;
+    for run in acme.iter().chain([&other, &later]) {
+        host.api.signal(run, "item", json!(7)).await;
+    }
+    for run in [&other, &later] {
+        assert_eq!(host.api.result(run).await, json!([7]));
+    }
+    for run in &acme {
+        assert_eq!(host.api.run(run).await.state, RunState::Paused);
+    }
+    let resumed = well(windlass(server, &["resume", "--all", "--workflow", "collect", "--json"]).await);
+    assert_eq!(serde_json::from_str::<Value>(resumed.lines().last().expect("a line")).expect("a tally")["done"], 2);
+    for run in &acme {
+        assert_eq!(host.api.result(run).await, json!([7]));
+    }
+    // By itself, it is the workflow, and not the runs that are there.
+    let held = well(windlass(server, &["pause", "--workflow", "collect"]).await);
+    assert!(held.contains("hosts were at 0 of its runs"), "{held}");
+    for (arguments, told) in [
+        (&["pause", "--workflow", "collect", "--tag", "customer=acme"][..], "chosen with --all"),
+        (&["pause"], "required"),
+    ] {
+        let refused = windlass(server, arguments).await;
+        assert!(refused.code != Some(0) && refused.stderr.contains(told), "{arguments:?}: {}", refused.stderr);
+    }
+}

@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use windlass_host::model::RunState;
 
+use crate::harness::bucket::{Bucket, KEY_ID};
 use crate::harness::database::Database;
 use crate::harness::ended::{make_ripe, sql};
 use crate::harness::eventually;
@@ -14,11 +15,15 @@ use crate::harness::host::{HostProcess, WINDLASS, windlass, windlass_with};
 /// A host that looks after the archive often, and where it exports to.
 async fn serve(database: &Database) -> (HostProcess, std::path::PathBuf) {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("exported-{}", database.schema));
+    (serve_to(database, &format!("file://{}", folder.display()), &[]).await, folder)
+}
+
+async fn serve_to(database: &Database, store: &str, variables: &[(&str, &str)]) -> HostProcess {
     let mut command = std::process::Command::new(WINDLASS);
     command.args(["serve", "--insecure-no-auth", "--database-url", &database.url, "--schema", &database.schema]);
-    command.args(["--archive-every", "50ms", "--archive-store", &format!("file://{}", folder.display())]);
-    command.env("WINDLASS_MASTER_KEY", master_key());
-    (HostProcess::start(command).await, folder)
+    command.args(["--archive-every", "50ms", "--archive-store", store]);
+    command.env("WINDLASS_MASTER_KEY", master_key()).envs(variables.iter().copied());
+    HostProcess::start(command).await
 }
 
 fn master_key() -> String {
@@ -152,6 +157,41 @@ async fn an_exported_run_is_replayed_from_its_file() {
 #[tokio::test]
 async fn what_is_sealed_stays_sealed_in_the_archive_and_in_its_files() {
     exported_and_replayed("true").await;
+}
+
+#[tokio::test]
+async fn a_day_is_dropped_when_it_is_in_the_bucket_and_not_before() {
+    let (database, bucket) = (Database::new().await, Bucket::closed().await);
+    let variables = [
+        ("AWS_ENDPOINT", &*bucket.url),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", "of no use elsewhere"),
+    ];
+    let host = serve_to(&database, "s3://archive/of/windlass", &variables).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let run = host.api.start("steps", json!(7)).await;
+    host.api.result(&run).await;
+    was_long_ago(&database, &run).await;
+    set(&host, &["--archive-after", "7d", "--delete-after", "30d", "--export-archive", "true"]).await;
+    is_archived(&database, &run).await;
+    make_ripe(&database, "default").await;
+    eventually("it is refused", async || bucket.has_refused().then_some(())).await;
+    assert_eq!(host.api.run(&run).await.state, RunState::Completed);
+    bucket.open();
+    eventually("it is gone", async || (database.count("SELECT count(*) FROM archived_runs").await == 0).then_some(()))
+        .await;
+    let objects = bucket.objects();
+    let (name, object) = objects.first_key_value().expect("an object");
+    assert!(name.starts_with("archive/of/windlass/default/") && name.ends_with("/00001.jsonl.gz"), "{name}");
+    assert_eq!(objects.len(), 1);
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.jsonl.gz", database.schema));
+    std::fs::write(&file, object).expect("written");
+    let (path, probe) = (file.to_str().expect("a path"), guest("probe"));
+    let replayed = windlass(&host.server, &["replay", path, probe.to_str().expect("a path")]).await;
+    assert!(replayed.stdout.trim_end().ends_with("7 events, completed"), "{} {}", replayed.stdout, replayed.stderr);
+    std::fs::remove_file(file).expect("removed");
 }
 
 #[tokio::test]

@@ -138,6 +138,20 @@ pub(super) fn header(headers: &HeaderMap, name: &str, length_max: usize) -> Resu
     text.map(|text| Some(text.to_owned())).ok_or_else(invalid)
 }
 
+/// Longest concurrency key, in bytes.
+const CONCURRENCY_KEY_LENGTH_MAX: usize = 255;
+
+/// Checks a key of runs that are limited together.
+pub(super) fn concurrency_key(key: Option<&str>) -> Result<(), Problem> {
+    match key {
+        Some(key) if key.is_empty() || key.len() > CONCURRENCY_KEY_LENGTH_MAX || key.contains('\0') => {
+            let detail = format!("a concurrency key has 1 to {CONCURRENCY_KEY_LENGTH_MAX} bytes, none of them zero");
+            Err(Problem::new(Code::BadRequest, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A payload from outside, checked.
 pub(super) async fn payload(bytes: Bytes, host: &Host, namespace: &Namespace) -> Result<Payload, Problem> {
     let limits = host.limits(namespace).await?;

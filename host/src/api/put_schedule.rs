@@ -12,7 +12,7 @@ use super::auth::Caller;
 use super::extract::{self, Json, Path};
 use super::schedules::ScheduleView;
 use super::{Code, Problem, get_schedule};
-use crate::model::{Durability, Name, Namespace, Overlap, Payload, Schedule, SpecText};
+use crate::model::{Durability, Name, Namespace, Overlap, Payload, Priority, Schedule, SpecText, Tags};
 use crate::worker::Host;
 
 /// What a schedule is to do.
@@ -33,6 +33,18 @@ pub struct PutSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub timeout: Option<Duration>,
+    /// What each of its runs is found by: up to 16 texts by key.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = HashMap<String, String>)]
+    pub tags: Tags,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last.
+    #[serde(default, skip_serializing_if = "Priority::is_default")]
+    #[schema(value_type = u8, minimum = 1, maximum = 5, default = 3)]
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once as was set for the workflow; others wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub concurrency_key: Option<String>,
     /// When it ticks: one of `cron`, `every` and `at`.
     pub spec: SpecText,
     /// What becomes of a tick while the run of an earlier one is open: `skip` (the default), `buffer-one`, `cancel` or `allow`.
@@ -74,12 +86,37 @@ pub(super) async fn put_schedule(
     Path((namespace, name)): Path<(Namespace, Name)>,
     Json(request): Json<PutSchedule>,
 ) -> Result<(StatusCode, axum::Json<ScheduleView>), Problem> {
-    let PutSchedule { workflow, input, durability, timeout, spec, overlap, jitter, catch_up } = request;
+    let PutSchedule {
+        workflow,
+        input,
+        durability,
+        timeout,
+        tags,
+        priority,
+        concurrency_key,
+        spec,
+        overlap,
+        jitter,
+        catch_up,
+    } = request;
+    extract::concurrency_key(concurrency_key.as_deref())?;
     let spec = spec.try_into();
     let spec =
         spec.map_err(|error: crate::model::ScheduleError| Problem::new(Code::InvalidSchedule, error.to_string()))?;
     let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
-    let schedule = Schedule { workflow, input, durability, timeout, spec, overlap, jitter, catch_up };
+    let schedule = Schedule {
+        workflow,
+        input,
+        durability,
+        timeout,
+        tags,
+        priority,
+        concurrency_key,
+        spec,
+        overlap,
+        jitter,
+        catch_up,
+    };
     let is_new = host.put_schedule(&namespace, &name, &schedule, &who).await?;
     let view = get_schedule::view(&host, &namespace, &name).await?;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, axum::Json(view)))

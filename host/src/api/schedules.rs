@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Code, Problem};
-use crate::model::{Durability, Overlap, Payload, ScheduleSpec, SpecText, Timestamp};
+use crate::model::{Durability, Overlap, Payload, Priority, ScheduleSpec, SpecText, Tags, Timestamp};
 use crate::store::{ScheduleSummary, TickNote};
 use crate::worker::{BackfillError, PutScheduleError, TriggerError};
 
@@ -27,6 +27,17 @@ pub struct ScheduleView {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     #[schema(value_type = Option<String>)]
     pub timeout: Option<Duration>,
+    /// What each of its runs is found by.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schema(value_type = HashMap<String, String>)]
+    pub tags: Tags,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last.
+    #[serde(default)]
+    #[schema(value_type = u8)]
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once as was set for the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// When it ticks.
     #[schema(value_type = SpecText)]
     pub spec: ScheduleSpec,
@@ -114,6 +125,9 @@ impl ScheduleView {
             input: None,
             durability: schedule.durability,
             timeout: schedule.timeout,
+            tags: schedule.tags,
+            priority: schedule.priority,
+            concurrency_key: schedule.concurrency_key,
             overlap: schedule.overlap,
             jitter: schedule.jitter,
             catch_up: schedule.catch_up,

@@ -110,10 +110,7 @@ pub(super) async fn start_run(
     if timeout.is_some_and(|timeout| duration_from_us(duration_us(timeout)).is_none()) {
         return Err(Problem::new(Code::BadRequest, "a timeout is at most 100 years"));
     }
-    if concurrency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_LENGTH_MAX || key.contains('\0')) {
-        let detail = format!("a concurrency key has 1 to {KEY_LENGTH_MAX} bytes, none of them zero");
-        return Err(Problem::new(Code::BadRequest, detail));
-    }
+    extract::concurrency_key(concurrency_key.as_deref())?;
     let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
     let signal = match signal {
         Some(signal) => Some(new_signal(signal, &host, &namespace).await?),

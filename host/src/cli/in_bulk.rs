@@ -21,7 +21,7 @@ use crate::model::{RunId, RunState};
 #[derive(Args, Debug)]
 pub(super) struct Chosen {
     /// The run
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present_any = ["all", "workflow"], conflicts_with = "all")]
     run: Option<RunId>,
     /// Every run that this is for, and that the flags below choose
     #[arg(long)]
@@ -74,7 +74,22 @@ impl Chosen {
         if self.run.is_some() && !self.runs.clone().query().is_empty() {
             bail!("a run is named, or runs are chosen with --all and what they are to have: not both");
         }
+        if self.run.is_none() && !self.all {
+            bail!("runs are chosen with --all and what they are to have");
+        }
         Ok(self.run)
+    }
+
+    /// All of a workflow, and nothing is asked of them: those that come later are meant, too.
+    pub(super) fn workflow(&self) -> Option<String> {
+        let mut asked = self.runs.clone().query();
+        let is_alone = self.run.is_none() && !self.all && asked.len() == 1;
+        asked.pop().filter(|(name, _)| is_alone && *name == "workflow").map(|(_, workflow)| workflow)
+    }
+
+    /// All of the namespace, and nothing is asked of them: those that come later are meant, too.
+    pub(super) fn is_everything(&self) -> bool {
+        self.all && !self.dry_run && self.runs.clone().query().is_empty()
     }
 
     /// Do it to all of them.

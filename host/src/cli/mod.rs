@@ -138,9 +138,9 @@ enum Command {
     Update(update::Update),
     /// Ask a run to stop
     Cancel(cancel::Cancel),
-    /// Hold back a run, a workflow, or the whole namespace
+    /// Hold back a run, runs that are found, a workflow, or the whole namespace
     Pause(pause::Pause),
-    /// Let a run, a workflow, or the whole namespace go on
+    /// Let a run, runs that are found, a workflow, or the whole namespace go on
     Resume(pause::Resume),
     /// Runs that cannot go on until somebody has looked
     Quarantine(quarantine::Quarantine),

@@ -2,59 +2,54 @@
 
 use clap::Args;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::client::Client;
+use super::in_bulk::{Chosen, Verb};
 use super::{Done, output};
 use crate::api::view::RunView;
 use crate::api::{Paused, Pauses, Resumed};
-use crate::model::{Name, RunId};
+use crate::model::RunState;
 
-/// What is to be held back, or let go on.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct What {
-    /// A run
-    run: Option<RunId>,
-    /// Every run of this workflow, and those that are started later
-    #[arg(long)]
-    workflow: Option<Name>,
-    /// Every run of the namespace, and those that are started later
-    #[arg(long)]
-    all: bool,
-}
-
-impl What {
-    fn path(&self, verb: &str) -> String {
-        match (self.run, &self.workflow) {
-            (Some(run), _) => format!("/runs/{run}/{verb}"),
-            (None, Some(workflow)) => format!("/workflows/{workflow}/{verb}"),
-            (None, None) => format!("/{verb}"),
-        }
-    }
-}
-
+/// A run; or those that are there now and that `--all` and other flags choose. `--workflow` by itself is the workflow, and `--all` by itself
+/// the namespace: they hold for what is started later, too
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(flatten)]
-    what: What,
+    chosen: Chosen,
 }
 
+/// A run; or those that `--all` and other flags choose. `--workflow` by itself is the workflow, and `--all` by itself the namespace
 #[derive(Args, Debug)]
 pub(super) struct Resume {
     #[command(flatten)]
-    what: What,
+    chosen: Chosen,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct ListPauses {}
 
+const PAUSE: Verb = Verb {
+    path: "pause",
+    body: Value::Null,
+    states: &[RunState::Waiting, RunState::Ready, RunState::Running],
+    done: "paused",
+};
+
+const RESUME: Verb = Verb { path: "resume", body: Value::Null, states: &[RunState::Paused], done: "resumed" };
+
+/// Where that is asked for which holds for what is started later, too.
+fn held(chosen: &Chosen, verb: &Verb) -> Option<String> {
+    if chosen.is_everything() {
+        return Some(format!("/{}", verb.path));
+    }
+    chosen.workflow().map(|workflow| format!("/workflows/{workflow}/{}", verb.path))
+}
+
 impl Pause {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
-        let request = client.request(Method::POST, &self.what.path("pause"));
-        if self.what.run.is_some() {
-            return show(client, &client.send(request).await?);
-        }
-        let paused: Paused = client.send(request).await?;
+        let Some(path) = held(&self.chosen, &PAUSE) else { return some(client, &self.chosen, &PAUSE).await };
+        let paused: Paused = client.send(client.request(Method::POST, &path)).await?;
         if client.json {
             output::json(&paused)?;
         } else {
@@ -66,11 +61,8 @@ impl Pause {
 
 impl Resume {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
-        let request = client.request(Method::POST, &self.what.path("resume"));
-        if self.what.run.is_some() {
-            return show(client, &client.send(request).await?);
-        }
-        let resumed: Resumed = client.send(request).await?;
+        let Some(path) = held(&self.chosen, &RESUME) else { return some(client, &self.chosen, &RESUME).await };
+        let resumed: Resumed = client.send(client.request(Method::POST, &path)).await?;
         if client.json {
             output::json(&resumed)?;
         } else {
@@ -78,6 +70,18 @@ impl Resume {
         }
         Ok(Done::Well)
     }
+}
+
+/// A run, or those that are found.
+async fn some(client: &Client, chosen: &Chosen, verb: &Verb) -> anyhow::Result<Done> {
+    let Some(run) = chosen.one()? else { return chosen.each(client, verb).await };
+    let run: RunView = client.send(client.request(Method::POST, &format!("/runs/{run}/{}", verb.path))).await?;
+    if client.json {
+        output::json(&run)?;
+    } else {
+        output::line(run.state.as_str());
+    }
+    Ok(Done::Well)
 }
 
 impl ListPauses {
@@ -93,14 +97,4 @@ impl ListPauses {
         output::table(&["workflow", "paused (UTC)"], rows);
         Ok(Done::Well)
     }
-}
-
-/// Where a run stands now.
-fn show(client: &Client, run: &RunView) -> anyhow::Result<Done> {
-    if client.json {
-        output::json(run)?;
-    } else {
-        output::line(run.state.as_str());
-    }
-    Ok(Done::Well)
 }

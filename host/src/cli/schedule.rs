@@ -11,7 +11,7 @@ use super::client::Client;
 use super::start::{Durability, payload};
 use super::{Done, output};
 use crate::api::{Backfill, Backfilled, PutSchedule, SchedulePage, ScheduleView, Triggered};
-use crate::model::{Name, Overlap, SpecText, Timestamp};
+use crate::model::{Name, Overlap, Priority, SpecText, Tag, Tags, Timestamp};
 
 #[derive(Args, Debug)]
 pub(super) struct Schedule {
@@ -84,6 +84,15 @@ struct Put {
     /// How long a run may take, as 90s, 2h or 7d: then it is asked to stop
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
+    /// What runs are found by; several times: several tags
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<Tag>,
+    /// Which runs of the namespace are taken up first when there is not room for all: 1 first, 5 last
+    #[arg(long, default_value_t)]
+    priority: Priority,
+    /// Of the runs of the workflow that have the same key, so many may be under way at once as `concurrency set` says; others wait
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -150,6 +159,9 @@ impl Put {
             input,
             durability: self.durability.into(),
             timeout: self.timeout,
+            tags: Tags::collect(self.tags).context("--tag")?,
+            priority: self.priority,
+            concurrency_key: self.concurrency_key,
             spec,
             overlap: self.overlap,
             jitter: self.jitter,
@@ -214,6 +226,14 @@ fn show(schedule: &ScheduleView, as_json: bool) -> anyhow::Result<Done> {
     output::line(format!("ticks     {}", schedule.spec));
     let (jitter, catch_up) = [schedule.jitter, schedule.catch_up].map(humantime::format_duration).into();
     output::line(format!("overlap   {}; jitter {jitter}; catch-up {catch_up}", schedule.overlap));
+    if !schedule.tags.is_empty() {
+        output::line(format!("tags      {}", schedule.tags.written().collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(key) = &schedule.concurrency_key {
+        output::line(format!("priority  {}; concurrency key {key}", schedule.priority));
+    } else if !schedule.priority.is_default() {
+        output::line(format!("priority  {}", schedule.priority));
+    }
     match schedule.paused_at {
         Some(paused_at) => output::line(format!("paused    since {}", output::time(paused_at))),
         None if schedule.next_ticks.is_empty() => output::line("finished  it does not tick any more"),

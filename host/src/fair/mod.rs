@@ -2,7 +2,7 @@
 //!
 //! | what is shared | how | used for |
 //! |---|---|---|
-//! | places that are held for a while | [`Places`]: a namespace may hold four times what is free | runs that a host is at, steps, turns that take long |
+//! | places that are held for a while | [`Places`]: a namespace may hold four times what is free | runs that a host is at, steps, turns that take long, sessions of the database |
 //! | places for what takes seconds and memory | [`Line`]: so many in all, so many for one, and lines that end | uploads, compiling, trials of versions |
 //! | processors, for work that gives way every few milliseconds | [`Processors`]: whoever has used least goes next | steps that compute |
 //! | the threads that all share | [`Window`]: a part of each tenth of a second | turns and steps that are over at once |

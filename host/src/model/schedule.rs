@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::cron::{Cron, CronError};
 use super::name::beginning;
-use super::{Durability, Name, Payload, RunId, Timestamp, duration_from_us, duration_us};
+use super::{Durability, Name, Payload, Priority, RunId, Tags, Timestamp, duration_from_us, duration_us};
 
 /// What a schedule is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,12 @@ pub struct Schedule {
     pub durability: Durability,
     /// From its start until it is asked to stop.
     pub timeout: Option<Duration>,
+    /// What each of its runs is found by.
+    pub tags: Tags,
+    /// Before which others its runs are taken up, and after which.
+    pub priority: Priority,
+    /// Of the runs of its workflow that have the same, so many may be under way at once.
+    pub concurrency_key: Option<String>,
     /// When it ticks.
     pub spec: ScheduleSpec,
     /// What becomes of a tick while the run of an earlier one is open.

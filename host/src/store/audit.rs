@@ -21,7 +21,7 @@ impl Store {
         .bind(reach.as_str())
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .bind(int(limit))
-        .fetch_all(&mut *self.tenant(reach.as_str()).await?)
+        .fetch_all(&mut *self.within(reach).await?)
         .await?;
         // A chain without an entry is one row without one.
         let head = match rows.first() {

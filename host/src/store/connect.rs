@@ -10,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSslMode
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio_rustls::rustls;
 
+use super::Store;
 use super::seals::Seals;
-use super::{Store, tenant};
+use super::tenant::Sessions;
 use crate::model::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -91,7 +92,7 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(ConnectError::Unreachable)?;
-        let tenants = tenant::sessions(options.clone(), &role);
+        let tenants = Sessions::new(options.clone(), &role);
         Ok(Self { pool, tenants, seals: Seals::new(None), options, schema: schema.to_owned() })
     }
 

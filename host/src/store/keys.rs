@@ -121,7 +121,7 @@ impl Store {
             .bind(lifetime.map(micros))
             .bind(who.to_string())
             .bind(KEYS_MAX);
-        Ok(created.fetch_one(&mut *self.tenant(reach.as_str()).await?).await?)
+        Ok(created.fetch_one(&mut *self.within(reach).await?).await?)
     }
 
     /// Revoke a key for good. Returns whether it was not revoked until now; `None`: the namespace has no such key.
@@ -130,7 +130,7 @@ impl Store {
             .bind(reach.as_str())
             .bind(key_id.as_str())
             .bind(who.to_string());
-        Ok(revoked.fetch_one(&mut *self.tenant(reach.as_str()).await?).await?)
+        Ok(revoked.fetch_one(&mut *self.within(reach).await?).await?)
     }
 
     /// Keep another key that is good for the same as this one, which ends after `overlap`. Returns whether there was such a
@@ -151,7 +151,7 @@ impl Store {
             .bind(&hash.0[..])
             .bind(micros(overlap))
             .bind(who.to_string());
-        Ok(rotated.fetch_one(&mut *self.tenant(reach.as_str()).await?).await?)
+        Ok(rotated.fetch_one(&mut *self.within(reach).await?).await?)
     }
 
     /// The keys of a namespace, or of all: first those that work, of which all are there, then those that have ended; the newest
@@ -164,7 +164,7 @@ impl Store {
         )
         .bind(reach.as_str())
         .bind(KEYS_MAX)
-        .fetch_all(&mut *self.tenant(reach.as_str()).await?)
+        .fetch_all(&mut *self.within(reach).await?)
         .await?;
         rows.into_iter().map(KeyListing::try_from).collect()
     }
@@ -177,7 +177,7 @@ impl Store {
         )
         .bind(key_id.as_str())
         .bind(reach.as_str())
-        .fetch_optional(&mut *self.tenant(reach.as_str()).await?)
+        .fetch_optional(&mut *self.within(reach).await?)
         .await?;
         row.map(KeyListing::try_from).transpose()
     }

@@ -85,7 +85,7 @@ pub struct Store {
     /// As the owner of the tables: what hosts do by themselves.
     pool: PgPool,
     /// As somebody who sees one namespace: what is asked for at the API.
-    tenants: PgPool,
+    tenants: tenant::Sessions,
     seals: Arc<Seals>,
     options: PgConnectOptions,
     schema: String,

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::batch::int;
 use super::schedule::durability;
 use super::seals::sealed_among;
+use super::start::tags_column;
 use super::{Error, Result, Store};
 use crate::model::{
-    Durability, Name, Namespace, Overlap, Payload, RunId, Schedule, ScheduleSpec, Seed, Timestamp, Who,
+    Durability, Name, Namespace, Overlap, Payload, Priority, RunId, Schedule, ScheduleSpec, Seed, Tags, Timestamp, Who,
     duration_from_us, duration_us,
 };
 
@@ -147,6 +148,9 @@ struct SummaryRow {
     input: Vec<u8>,
     durability: i16,
     timeout_us: Option<i64>,
+    tags: Option<Vec<String>>,
+    priority: i16,
+    concurrency_key: Option<String>,
     spec: String,
     overlap: i16,
     jitter_us: i64,
@@ -222,14 +226,15 @@ impl Store {
         let input = self.sealed(namespace, &schedule.input).await?;
         let overlap = Overlap::ALL.iter().position(|overlap| *overlap == schedule.overlap).unwrap_or_default();
         let put = sqlx::query_as(
-            "SELECT outcome, bytes FROM put_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            "SELECT outcome, bytes FROM put_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         );
         let put = put.bind(&**namespace).bind(&**name).bind(&*schedule.workflow).bind(input);
         let put = put.bind(i16::from(schedule.durability == Durability::Strict)).bind(schedule.timeout.map(micros));
         let put = put.bind(text(&schedule.spec)?).bind(i16::try_from(overlap).unwrap_or_default());
         let put = put.bind(micros(schedule.jitter)).bind(micros(schedule.catch_up));
         let put = put.bind(next.map(|(tick, _)| date(tick))).bind(next.map(|(_, due_at)| date(due_at)));
-        let put = put.bind(int(most)).bind(who.to_string());
+        let put = put.bind(int(most)).bind(who.to_string()).bind(tags_column(&schedule.tags));
+        let put = put.bind(schedule.priority.code()).bind(&schedule.concurrency_key);
         let (outcome, bytes): (i16, i64) = put.fetch_one(&mut *self.tenant(namespace).await?).await?;
         Ok(match outcome {
             0 | 1 => PutSchedule::Kept { is_new: outcome == 0, bytes },
@@ -323,6 +328,9 @@ impl TryFrom<SummaryRow> for ScheduleSummary {
             input: Payload::stored(row.input),
             durability: durability(row.durability),
             timeout: row.timeout_us.map(duration),
+            tags: Tags::stored(row.tags.unwrap_or_default()),
+            priority: Priority::stored(row.priority),
+            concurrency_key: row.concurrency_key,
             spec: spec(&row.spec)?,
             overlap: *overlap.ok_or_else(|| corrupt("an overlap policy of another version".into()))?,
             jitter: duration(row.jitter_us),
