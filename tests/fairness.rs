@@ -34,7 +34,7 @@ const KEPT_MIN: f64 = 0.8;
 const LEFT_MAX: Duration = Duration::from_secs(120);
 
 /// In an ordinary run of the tests; of each measurement.
-const SECONDS_DEFAULT: u64 = 6;
+const SECONDS_DEFAULT: u64 = 4;
 
 /// Not the name of a workflow.
 const SEARCH: &str = "/runs?limit=200&state=completed";
