@@ -86,36 +86,22 @@ pub(super) async fn put_schedule(
     Path((namespace, name)): Path<(Namespace, Name)>,
     Json(request): Json<PutSchedule>,
 ) -> Result<(StatusCode, axum::Json<ScheduleView>), Problem> {
-    let PutSchedule {
-        workflow,
-        input,
-        durability,
-        timeout,
-        tags,
-        priority,
-        concurrency_key,
-        spec,
-        overlap,
-        jitter,
-        catch_up,
-    } = request;
-    extract::concurrency_key(concurrency_key.as_deref())?;
-    let spec = spec.try_into();
+    extract::concurrency_key(request.concurrency_key.as_deref())?;
+    let spec = request.spec.try_into();
     let spec =
         spec.map_err(|error: crate::model::ScheduleError| Problem::new(Code::InvalidSchedule, error.to_string()))?;
-    let input = extract::payload(input.as_bytes().clone(), &host, &namespace).await?;
     let schedule = Schedule {
-        workflow,
-        input,
-        durability,
-        timeout,
-        tags,
-        priority,
-        concurrency_key,
+        workflow: request.workflow,
+        input: extract::payload(request.input.as_bytes().clone(), &host, &namespace).await?,
+        durability: request.durability,
+        timeout: request.timeout,
+        tags: request.tags,
+        priority: request.priority,
+        concurrency_key: request.concurrency_key,
         spec,
-        overlap,
-        jitter,
-        catch_up,
+        overlap: request.overlap,
+        jitter: request.jitter,
+        catch_up: request.catch_up,
     };
     let is_new = host.put_schedule(&namespace, &name, &schedule, &who).await?;
     let view = get_schedule::view(&host, &namespace, &name).await?;
