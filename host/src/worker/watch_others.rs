@@ -11,6 +11,9 @@ use crate::run::Runner;
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(200);
 
+/// When the database has not answered.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// Runs that one statement looks for.
 const RUNS_MAX: usize = 1_000;
 
@@ -23,7 +26,11 @@ pub(super) async fn run(host: Arc<Host>, runner: Arc<Runner>) {
             match host.store.not_open(runs).await {
                 // One that was in between two hosts, or not written yet, is only looked at once more.
                 Ok(ended) => ended.into_iter().for_each(|run_id| host.watchers.ended(run_id, None)),
-                Err(error) => tracing::warn!(%error, "the ends of runs at other hosts are not seen; it is tried again"),
+                Err(error) => {
+                    tracing::warn!(%error, "the ends of runs at other hosts are not seen; it is tried again");
+                    tokio::time::sleep(AWAY).await;
+                    break;
+                }
             }
         }
     }
