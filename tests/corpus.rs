@@ -1,5 +1,5 @@
 //! `cargo hostile`: every guest of `tests/hostile` against one host in a process of its own. Each must come to its verdict, the host
-//! must live, its memory must not grow, and an honest neighbour must hardly notice.
+//! must live, its memory must not grow, and an honest neighbour must hardly notice. `cargo hostile NAME…`: only these, again and again.
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
@@ -35,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 /// Hostile guests at a time.
 const AT_ONCE: usize = 4;
 
+/// How often those that are named have their turn.
+const AGAIN: usize = 200;
+
 /// Requests of the honest neighbour while it is alone.
 const ALONE: usize = 300;
 
@@ -56,10 +59,15 @@ const NAMED: usize = 8;
 #[tokio::main]
 async fn main() -> ExitCode {
     // In an ordinary run of the tests, the guests that are quick have their turn in `tests/hostile`.
+    let arguments: Vec<_> = std::env::args().skip_while(|argument| argument != "all").skip(1).collect();
     if !std::env::args().any(|argument| argument == "all") {
         return ExitCode::SUCCESS;
     }
     let mut corpus = [resources::CASES, calls::CASES, values::CASES, escapes::CASES].concat();
+    if !arguments.is_empty() {
+        corpus.retain(|case| arguments.iter().any(|name| name == case.name));
+        corpus = corpus.repeat(AGAIN);
+    }
     // What takes long goes first: the others have their turn meanwhile.
     corpus.sort_by_key(|case| !case.is_slow);
     let database = Database::new().await;

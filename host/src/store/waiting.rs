@@ -2,6 +2,10 @@
 //! waits for itself, and others do not wait for it. (Start-time fair queueing: P. Goyal, H. Vin and H. Cheng, 1996.)
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How long somebody counts as there who has put in something.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// Queues, by account.
 pub(super) struct Waiting<T> {
@@ -11,6 +15,9 @@ pub(super) struct Waiting<T> {
     /// What whoever was served last had had: who comes anew begins there, and has nothing saved up.
     now: u64,
     length: usize,
+    /// Who came last, and when somebody else than the last came.
+    last: Option<usize>,
+    alternated: Option<Instant>,
 }
 
 struct Queue<T> {
@@ -48,7 +55,7 @@ impl Weight {
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Self { queues: HashMap::new(), next: BTreeSet::new(), now: 0, length: 0 }
+        Self { queues: HashMap::new(), next: BTreeSet::new(), now: 0, length: 0, last: None, alternated: None }
     }
 }
 
@@ -61,12 +68,16 @@ impl<T> Waiting<T> {
         self.length
     }
 
-    /// Whether several accounts have something.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.next.len() > 1
+    /// Whether several accounts have come of late: whoever comes next then finds no long commit under way.
+    pub(super) fn is_crowded(&self, now: Instant) -> bool {
+        self.alternated.is_some_and(|at| now.duration_since(at) < CROWDED)
     }
 
-    pub(super) fn push(&mut self, account: usize, weight: Weight, item: T) {
+    pub(super) fn push(&mut self, account: usize, weight: Weight, item: T, now: Instant) {
+        let last = self.last.replace(account);
+        if last.is_some_and(|last| last != account) {
+            self.alternated = Some(now);
+        }
         let queue = self.queues.entry(account).or_insert_with(|| {
             self.next.insert((self.now, account));
             Queue { had: self.now, items: VecDeque::new() }
@@ -114,9 +125,9 @@ mod tests {
     #[test]
     fn who_has_put_in_much_does_not_stand_before_who_has_put_in_little() {
         let mut waiting = Waiting::default();
-        (0..1_000).for_each(|number| waiting.push(1, LIGHT, (1, number)));
+        (0..1_000).for_each(|number| waiting.push(1, LIGHT, (1, number), Instant::now()));
         waiting.take(MOST);
-        (0..3).for_each(|number| waiting.push(2, LIGHT, (2, number)));
+        (0..3).for_each(|number| waiting.push(2, LIGHT, (2, number), Instant::now()));
         let taken = [waiting.take(MOST), waiting.take(MOST)].concat();
         let of_second: Vec<_> = taken.iter().filter(|(account, _)| *account == 2).map(|(_, number)| *number).collect();
         assert_eq!(of_second, [0, 1, 2], "all of it, in order, within two commits: {taken:?}");
@@ -132,8 +143,8 @@ mod tests {
     fn who_writes_heavily_has_fewer_turns() {
         let mut waiting = Waiting::default();
         for _ in 0..100 {
-            waiting.push(1, Weight { records: 39, bytes: 0 }, "heavy");
-            waiting.push(2, LIGHT, "light");
+            waiting.push(1, Weight { records: 39, bytes: 0 }, "heavy", Instant::now());
+            waiting.push(2, LIGHT, "light", Instant::now());
         }
         let taken: Vec<_> = (0..10).flat_map(|_| waiting.take(MOST)).collect();
         let heavy = taken.iter().filter(|item| **item == "heavy").count();
@@ -144,9 +155,9 @@ mod tests {
     fn a_commit_has_its_bounds_and_what_exceeds_them_goes_alone() {
         let mut waiting = Waiting::default();
         for bytes in [600, 600, 5_000, 10] {
-            waiting.push(1, Weight { records: 1, bytes }, bytes);
+            waiting.push(1, Weight { records: 1, bytes }, bytes, Instant::now());
         }
-        assert!(!waiting.is_crowded());
+        assert!(!waiting.is_crowded(Instant::now()), "nobody else has come");
         let commits: Vec<_> = (0..4).map(|_| waiting.take(MOST)).collect();
         assert_eq!(commits, [vec![600], vec![600], vec![5_000], vec![10]]);
     }
@@ -154,9 +165,9 @@ mod tests {
     #[test]
     fn who_was_away_has_nothing_saved_up() {
         let mut waiting = Waiting::default();
-        (0..50).for_each(|_| waiting.push(1, LIGHT, 1));
+        (0..50).for_each(|_| waiting.push(1, LIGHT, 1, Instant::now()));
         (0..5).for_each(|_| drop(waiting.take(MOST)));
-        (0..50).for_each(|_| waiting.push(2, LIGHT, 2));
+        (0..50).for_each(|_| waiting.push(2, LIGHT, 2, Instant::now()));
         let taken: Vec<_> = (0..4).flat_map(|_| waiting.take(MOST)).collect();
         assert_eq!(taken.iter().filter(|account| **account == 1).count(), 8, "{taken:?}");
     }

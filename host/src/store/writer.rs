@@ -26,11 +26,11 @@ use super::waiting::{Most, Waiting};
 use super::{Account, Error, Hint, Lease, Record, Start, Store, Watchers};
 use crate::model::RunId;
 
-/// Most in one commit.
-const MOST: Most = Most { items: 1_000, records: 5_000, bytes: 32 << 20 };
+/// Most in one commit. Of more bytes than this, each takes as long in a commit of its own.
+const MOST: Most = Most { items: 1_000, records: 5_000, bytes: 4 << 20 };
 
-/// The same when several namespaces have something to write: nobody waits long for a commit of others.
-const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 1_000, bytes: 4 << 20 };
+/// The same when several namespaces write: nobody waits long for a commit of others.
+const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 500, bytes: 1 << 20 };
 
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
@@ -123,10 +123,11 @@ impl Writer {
             {
                 came.push(submission);
             }
+            let now = Instant::now();
             for submission in came.drain(..) {
-                waiting.push(Arc::as_ptr(&submission.run.account).addr(), submission.weight(), submission);
+                waiting.push(Arc::as_ptr(&submission.run.account).addr(), submission.weight(), submission, now);
             }
-            self.commit(waiting.take(if waiting.is_crowded() { MOST_OF_SEVERAL } else { MOST })).await;
+            self.commit(waiting.take(if waiting.is_crowded(now) { MOST_OF_SEVERAL } else { MOST })).await;
         }
     }
 
