@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 const AT_ONCE: usize = 4;
 
 /// How often those that are named have their turn.
-const AGAIN: usize = 200;
+const AGAIN: usize = 40;
 
 /// Requests of the honest neighbour while it is alone.
 const ALONE: usize = 300;
@@ -44,8 +44,9 @@ const ALONE: usize = 300;
 /// By how much the host's memory may grow.
 const GROWTH_MAX_MIB: f64 = 64.0;
 
-/// How much longer the neighbour may wait: by this factor, and by some slices of guests that the host does not know yet.
-const SLOWER_MAX: (f64, Duration) = (2.0, Duration::from_millis(75));
+/// How much longer the neighbour may wait: by this factor, and by a commit of others and some slices of guests that the host does not
+/// know yet.
+const SLOWER_MAX: (f64, Duration) = (2.0, Duration::from_millis(25));
 
 /// What the neighbour waited for one run, and the guests that were there meanwhile.
 type Sample = (Duration, Vec<&'static str>);

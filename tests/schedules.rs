@@ -1,5 +1,6 @@
 //! Schedules: what operators ask for. `schedules/` has what becomes of their ticks.
 
+mod kills;
 mod overlap;
 mod ticks;
 

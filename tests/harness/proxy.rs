@@ -24,7 +24,7 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 19] = [
+const WRITERS: [&str; 22] = [
     "start_runs",
     "signal_with_start",
     "commit_batch",
@@ -39,6 +39,9 @@ const WRITERS: [&str; 19] = [
     "retry_run",
     "migrate_run",
     "fire_schedule",
+    "fire_queued",
+    "trigger_schedule",
+    "backfill_schedule",
     "archive_runs",
     "redate_archive",
     "drop_archive",

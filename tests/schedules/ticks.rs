@@ -1,6 +1,5 @@
 //! Each tick starts its run once, whoever dies over it.
 
-use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use super::{FAR_AWAY, delete, get, put};
@@ -12,10 +11,10 @@ use crate::harness::host::HostProcess;
 use crate::harness::proxy::{Moment, Proxy};
 
 /// Short, so that the next host takes over soon.
-const OPTIONS: [&str; 2] = ["--lease", "2s"];
+pub(super) const OPTIONS: [&str; 2] = ["--lease", "2s"];
 
 /// Do as if no host had dealt with it for so many seconds.
-async fn last_dealt_with(database: &Database, schedule: &str, seconds: u32) {
+pub(super) async fn last_dealt_with(database: &Database, schedule: &str, seconds: u32) {
     let earlier = format!(
         "WITH changed AS (UPDATE schedules SET next_tick = date_trunc('second', now()) - interval '{seconds} seconds', \
          due_at = date_trunc('second', now()) - interval '{seconds} seconds' WHERE schedule = '{schedule}' RETURNING 1) \
@@ -25,7 +24,7 @@ async fn last_dealt_with(database: &Database, schedule: &str, seconds: u32) {
 }
 
 /// Ticks that have a run, and runs.
-async fn ticks_and_runs(database: &Database) -> (i64, i64) {
+pub(super) async fn ticks_and_runs(database: &Database) -> (i64, i64) {
     let of_schedules = "FROM runs WHERE idempotency_key LIKE 'schedule/%'";
     let ticks = database.count(&format!("SELECT count(DISTINCT idempotency_key) {of_schedules}")).await;
     (ticks, database.count(&format!("SELECT count(*) {of_schedules}")).await)
@@ -79,38 +78,6 @@ async fn each_tick_starts_one_run_however_many_hosts_see_that_it_is_due() {
         (database.count("SELECT count(*) FROM runs WHERE state = 0").await == 0).then_some(())
     })
     .await;
-}
-
-/// A host dies just before or just after the commit of a tick; the next one finds out which.
-async fn killed_over_a_tick(moment: Moment) {
-    let database = Database::new().await;
-    let proxy = Proxy::open(&database).await;
-    let host = HostProcess::serve(&proxy.database, &OPTIONS).await;
-    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
-    put(&host.api, "s", json!({ "workflow": "steps", "input": 4, "spec": { "cron": FAR_AWAY } })).await.expect("made");
-    let pid = host.pid();
-    proxy.at_commit(1, moment, move || kill_process(pid, Signal::KILL).expect("killed"));
-    last_dealt_with(&database, "s", 1).await;
-    eventually("it is killed", async || proxy.is_done().then_some(())).await;
-    assert_eq!(ticks_and_runs(&database).await, if moment == Moment::Before { (0, 0) } else { (1, 1) });
-
-    let next = HostProcess::serve(&database, &OPTIONS).await;
-    let run =
-        eventually("it is dealt with", async || get(&next.api, "s").await.last_ticks.first()?.run_id.clone()).await;
-    assert_eq!(next.api.result(&run).await, json!(12));
-    assert_eq!(ticks_and_runs(&database).await, (1, 1), "killed {moment:?}");
-    let view = get(&next.api, "s").await;
-    assert_eq!((view.started, view.last_ticks.len()), (1, 1));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_dies_before_the_commit_of_a_tick_leaves_it_to_the_next() {
-    killed_over_a_tick(Moment::Before).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_dies_after_the_commit_of_a_tick_has_started_its_run() {
-    killed_over_a_tick(Moment::After).await;
 }
 
 /// The answer is lost and the host lives: it looks again.

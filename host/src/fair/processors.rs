@@ -1,4 +1,8 @@
 //! Processors, for work that gives way every few milliseconds: whoever has used least goes next.
+//!
+//! One of them is left to the host, and to the database that it may share the machine with, while other namespaces than the one that
+//! computes want something of the host: the system lets a thread that computes go on for some milliseconds before one that has just
+//! something to do, whatever their priorities, and a run waits for several such threads, one after the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -8,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::Window;
 use crate::model::Namespace;
 
 /// Accounts that are kept; above it, those that are square are forgotten.
@@ -17,12 +22,18 @@ const ACCOUNTS_MAX: usize = 1_024;
 /// threads.
 #[derive(Debug)]
 pub struct Processors {
+    count: usize,
+    /// Who wants something of the host.
+    window: Arc<Window>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    free: usize,
+    /// Those that are taken.
+    taken: usize,
+    /// Who waits for one, of all accounts.
+    waiting: usize,
     accounts: HashMap<Namespace, Account>,
     /// What the last that got a turn had used: who comes begins there, and brings no credit for the time in which it wanted nothing.
     floor: Duration,
@@ -37,17 +48,43 @@ struct Account {
 
 /// A processor, until it is dropped; the time between is charged.
 #[derive(Debug)]
-struct Turn {
+pub struct Turn {
     processors: Arc<Processors>,
     namespace: Namespace,
     since: Instant,
 }
 
 impl Processors {
-    /// So many.
-    pub fn new(count: usize) -> Arc<Self> {
-        let state = State { free: count, accounts: HashMap::new(), floor: Duration::ZERO };
-        Arc::new(Self { state: Mutex::new(state) })
+    /// So many, of a host whose threads are used as `window` says.
+    pub fn new(count: usize, window: Arc<Window>) -> Arc<Self> {
+        let state = State { taken: 0, waiting: 0, accounts: HashMap::new(), floor: Duration::ZERO };
+        Arc::new(Self { count, window, state: Mutex::new(state) })
+    }
+
+    /// Whether anybody waits for one.
+    pub fn are_wanted(&self) -> bool {
+        self.lock().waiting > 0
+    }
+
+    /// Wait for one. Holds the thread.
+    pub fn wait(self: &Arc<Self>, namespace: &Namespace) -> Turn {
+        loop {
+            match self.ask(namespace).map_err(oneshot::Receiver::blocking_recv) {
+                Ok(turn) => return turn,
+                Err(Ok(mut turn)) => {
+                    // From when it is used.
+                    turn.since = Instant::now();
+                    return turn;
+                }
+                // The sender is dropped only with the processors, which are here.
+                Err(Err(_)) => {}
+            }
+        }
+    }
+
+    /// How many may be taken so that one more is for this namespace.
+    fn most_for(&self, namespace: &Namespace) -> usize {
+        if self.window.is_used_by_others(namespace) { self.count.saturating_sub(1).max(1) } else { self.count }
     }
 
     fn ask(self: &Arc<Self>, namespace: &Namespace) -> Result<Turn, oneshot::Receiver<Turn>> {
@@ -55,13 +92,14 @@ impl Processors {
         let floor = state.floor;
         let account = state.accounts.entry(namespace.clone()).or_default();
         account.used = account.used.max(floor);
-        if state.free > 0 {
-            // Nobody waits while one is free.
-            state.free -= 1;
+        // Who waits goes before who comes. As long as anybody waits, one is taken, and handed on.
+        if state.waiting == 0 && state.taken < self.most_for(namespace) {
+            state.taken += 1;
             return Ok(self.turn(namespace));
         }
         let (sender, turn) = oneshot::channel();
         account_of(&mut state, namespace).waiting.push_back(sender);
+        state.waiting += 1;
         Err(turn)
     }
 
@@ -69,31 +107,38 @@ impl Processors {
         Turn { processors: self.clone(), namespace: namespace.clone(), since: Instant::now() }
     }
 
-    /// One is free: it goes to whoever waits and has used least.
+    /// One is free: it goes to whoever waits and has used least; so do others that were left free until now.
     fn hand_on(self: &Arc<Self>, from: &Namespace, used: Duration) {
-        let mut state = self.lock();
-        account_of(&mut state, from).used += used;
-        let sender = loop {
+        account_of(&mut self.lock(), from).used += used;
+        self.lock().taken -= 1;
+        while let Some((sender, namespace)) = self.next() {
+            // Who has stopped waiting in this very moment hands it on.
+            drop(sender.send(self.turn(&namespace)));
+        }
+    }
+
+    /// Whoever is next, if one is free for it.
+    fn next(&self) -> Option<(oneshot::Sender<Turn>, Namespace)> {
+        let state = &mut *self.lock();
+        while state.waiting > 0 {
             let waiting = state.accounts.iter_mut().filter(|(_, account)| !account.waiting.is_empty());
-            let Some((namespace, account)) = waiting.min_by_key(|(_, account)| account.used) else { break None };
-            let (sender, floor) = (account.waiting.pop_front(), account.used);
-            let namespace = namespace.clone();
-            if let Some(sender) = sender.filter(|sender| !sender.is_closed()) {
-                state.floor = state.floor.max(floor);
-                break Some((sender, namespace));
+            let (namespace, account) = waiting.min_by_key(|(_, account)| account.used)?;
+            if state.taken >= self.most_for(namespace) {
+                return None;
             }
-        };
-        let Some((sender, namespace)) = sender else {
-            state.free += 1;
-            if state.accounts.len() > ACCOUNTS_MAX {
-                let floor = state.floor;
-                state.accounts.retain(|_, account| account.used > floor);
+            state.waiting -= 1;
+            let sender = account.waiting.pop_front().filter(|sender| !sender.is_closed());
+            if let Some(sender) = sender {
+                state.floor = state.floor.max(account.used);
+                state.taken += 1;
+                return Some((sender, namespace.clone()));
             }
-            return;
-        };
-        drop(state);
-        // Who has stopped waiting in this very moment hands it on.
-        drop(sender.send(self.turn(&namespace)));
+        }
+        if state.accounts.len() > ACCOUNTS_MAX {
+            let floor = state.floor;
+            state.accounts.retain(|_, account| account.used > floor);
+        }
+        None
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -170,6 +215,15 @@ mod tests {
         Namespace::new(name).unwrap()
     }
 
+    fn processors(count: usize) -> Arc<Processors> {
+        Processors::new(count, Arc::new(Window::new(count)))
+    }
+
+    fn taken_and_waiting(processors: &Processors) -> (usize, usize) {
+        let state = processors.lock();
+        (state.taken, state.waiting)
+    }
+
     /// Gives way `rounds` times, after a while each time, and counts.
     async fn work(rounds: usize, each: Duration, count: Arc<AtomicUsize>) {
         for _ in 0..rounds {
@@ -197,7 +251,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn little_work_goes_before_much() {
-        let (processors, counted) = (Processors::new(1), Arc::new(AtomicUsize::new(0)));
+        let (processors, counted) = (processors(1), Arc::new(AtomicUsize::new(0)));
         let fairly = |name, rounds, each| {
             let work = work(rounds, Duration::from_micros(each), counted.clone());
             Fairly::new(processors.clone(), namespace(name), Box::pin(work))
@@ -212,10 +266,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_away_brings_no_credit() {
-        let processors = Processors::new(1);
+        let processors = processors(1);
         let (old, new) = (namespace("old"), namespace("new"));
+        processors.lock().taken = 1;
         processors.hand_on(&old, Duration::from_secs(100));
-        processors.lock().free = 0;
+        processors.lock().taken = 1;
         let waits = processors.ask(&old).unwrap_err();
         processors.hand_on(&new, Duration::ZERO);
         drop(waits);
@@ -226,13 +281,57 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_is_dropped_keeps_no_processor() {
-        let processors = Processors::new(1);
+        let processors = processors(1);
         let turn = processors.ask(&namespace("a")).unwrap();
         let mut waits = Fairly::new(processors.clone(), namespace("b"), Box::pin(async {}));
         assert!(futures_util::poll!(&mut waits).is_pending());
         drop(turn);
         drop(waits);
-        assert_eq!(processors.lock().free, 1);
+        assert_eq!(taken_and_waiting(&processors), (0, 0));
         Fairly::new(processors.clone(), namespace("c"), Box::pin(async {})).await;
+    }
+
+    #[test]
+    fn one_is_left_while_others_want_something_of_the_host_and_used_when_they_do_not() {
+        let window = Arc::new(Window::new(2));
+        let processors = Processors::new(2, window.clone());
+        let (busy, other) = (namespace("busy"), namespace("other"));
+        let first = processors.ask(&busy).unwrap();
+        let second = processors.ask(&busy).unwrap();
+        window.charge(&other, Duration::from_millis(1));
+        drop(second);
+        let mut waits = processors.ask(&busy).unwrap_err();
+        assert!(processors.are_wanted() && waits.try_recv().is_err());
+        // Nobody else has come for a while: whoever gives way next hands on both.
+        std::thread::sleep(Duration::from_millis(310));
+        drop(first);
+        let third = waits.try_recv().unwrap();
+        let fourth = processors.ask(&busy).unwrap();
+        drop((third, fourth));
+        assert_eq!(processors.lock().taken, 0);
+    }
+
+    #[test]
+    fn with_only_one_nobody_waits_for_ever() {
+        let window = Arc::new(Window::new(1));
+        let processors = Processors::new(1, window.clone());
+        window.charge(&namespace("other"), Duration::from_millis(1));
+        drop(processors.wait(&namespace("busy")));
+    }
+
+    #[test]
+    fn a_thread_that_waits_has_its_turn_when_another_gives_way() {
+        let processors = processors(1);
+        let first = processors.wait(&namespace("a"));
+        let second = std::thread::spawn({
+            let processors = processors.clone();
+            move || drop(processors.wait(&namespace("b")))
+        });
+        while !processors.are_wanted() {
+            std::thread::yield_now();
+        }
+        drop(first);
+        second.join().unwrap();
+        assert_eq!(taken_and_waiting(&processors), (0, 0));
     }
 }

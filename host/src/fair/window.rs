@@ -23,14 +23,14 @@ pub struct Window {
 struct State {
     since: Instant,
     used: HashMap<Namespace, Duration>,
-    /// How many used any in the window before.
-    before: usize,
+    /// In the one before.
+    before: HashMap<Namespace, Duration>,
 }
 
 impl Window {
     /// Of so many threads.
     pub fn new(threads: usize) -> Self {
-        let state = State { since: Instant::now(), used: HashMap::new(), before: 0 };
+        let state = State { since: Instant::now(), used: HashMap::new(), before: HashMap::new() };
         Self { threads: u32::try_from(threads).unwrap_or(u32::MAX), state: Mutex::new(state) }
     }
 
@@ -47,13 +47,19 @@ impl Window {
     /// Whether several namespaces have used some.
     pub fn is_crowded(&self) -> bool {
         let state = self.current();
-        state.used.len().max(state.before) > 1
+        state.several() > 1
+    }
+
+    /// Whether anybody else than this namespace has used some.
+    pub fn is_used_by_others(&self, namespace: &Namespace) -> bool {
+        let state = self.current();
+        state.used.keys().chain(state.before.keys()).any(|other| other != namespace)
     }
 
     /// Whether a namespace may use more. One that is alone always may; of several, each has the same part of three quarters.
     pub fn has_time(&self, namespace: &Namespace) -> bool {
         let state = self.current();
-        let several = u32::try_from(state.used.len().max(state.before)).unwrap_or(u32::MAX);
+        let several = u32::try_from(state.several()).unwrap_or(u32::MAX);
         several <= 1
             || state.used.get(namespace).is_none_or(|used| *used < LENGTH * self.threads * PART.0 / PART.1 / several)
     }
@@ -63,11 +69,19 @@ impl Window {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let age = state.since.elapsed();
         if age >= LENGTH {
-            state.before = if age < 2 * LENGTH { state.used.len() } else { 0 };
-            state.used.clear();
+            state.before = std::mem::take(&mut state.used);
+            if age >= 2 * LENGTH {
+                state.before.clear();
+            }
             state.since = Instant::now();
         }
         state
+    }
+}
+
+impl State {
+    fn several(&self) -> usize {
+        self.used.len().max(self.before.len())
     }
 }
 
@@ -84,6 +98,17 @@ mod tests {
         let window = Window::new(2);
         window.charge(&namespace("a"), Duration::from_secs(10));
         assert!(window.has_time(&namespace("a")));
+    }
+
+    #[test]
+    fn who_is_alone_is_told_from_who_is_not() {
+        let window = Window::new(2);
+        window.charge(&namespace("a"), LENGTH);
+        assert!(!window.is_used_by_others(&namespace("a")) && window.is_used_by_others(&namespace("b")));
+        std::thread::sleep(LENGTH);
+        assert!(window.is_used_by_others(&namespace("b")), "it may come back at any moment");
+        std::thread::sleep(2 * LENGTH);
+        assert!(!window.is_used_by_others(&namespace("b")));
     }
 
     #[test]

@@ -89,7 +89,8 @@ limits! {
     instances: usize = 32,
     /// Fuel, about one instruction each, for what a workflow does after one event.
     event_fuel: u64 = 1_000_000_000,
-    /// Milliseconds by the clock for what a workflow does after one event. Their end is never recorded as a result.
+    /// Milliseconds by the clock for what a workflow does after one event, without those in which others have their turn. Their end is
+    /// never recorded as a result.
     event_time_ms: u64 = 5_000,
     /// Fuel for one attempt of a step. Its time by the clock is the step's own timeout.
     step_fuel: u64 = 20_000_000_000,

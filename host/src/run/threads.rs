@@ -1,5 +1,6 @@
 //! Where guests compute.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::computed::{Computed, Measured};
-use crate::fair::{Fairly, Places, Processors, Window};
+use crate::fair::{Fairly, Places, ProcessorTurn, Processors, Window};
 use crate::model::Namespace;
+use crate::sandbox::looking;
 
 /// The threads of a host's guests.
 ///
@@ -24,9 +26,9 @@ use crate::model::Namespace;
 pub struct GuestThreads {
     /// Steps that wait or take long, and turns that take long.
     guests: Handle,
-    /// For steps that compute: they give way to each other every 2 ms.
+    /// For all that computes for long: it gives way every 2 ms.
     processors: Arc<Processors>,
-    /// For turns that take long, and give way to nobody but by the operating system.
+    /// For turns that take long: each has a thread while it waits, too.
     long_turns: Arc<Places>,
     /// Of the threads of the host.
     window: Arc<Window>,
@@ -48,7 +50,8 @@ impl GuestThreads {
     /// With this runtime for guests that take long.
     pub fn new(guests: Handle) -> Self {
         let count = std::thread::available_parallelism().map_or(2, usize::from);
-        let (processors, window) = (Processors::new(count), Arc::new(Window::new(count)));
+        let window = Arc::new(Window::new(count));
+        let processors = Processors::new(count, window.clone());
         let long_turns = Places::new(LONG_TURNS * count);
         Self { guests, processors, long_turns, window, computed: Computed::default() }
     }
@@ -100,10 +103,10 @@ impl GuestThreads {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {
         let place = self.long_turns.acquire(namespace).await;
-        let computed = self.computed.clone();
+        let (computed, processors, namespace) = (self.computed.clone(), self.processors.clone(), namespace.clone());
         let work = self.guests.spawn_blocking(move || {
             let _place = place;
-            computed.long(work)
+            LongTurn::begin(processors, namespace).run(|| computed.long(work))
         });
         work.await.map_err(|_| Panicked)
     }
@@ -128,5 +131,53 @@ impl GuestThreads {
     {
         let step = Box::pin(Measured { work: step, computed: self.computed.clone() });
         self.guests.spawn(Fairly::new(self.processors.clone(), namespace.clone(), step))
+    }
+}
+
+/// Work that has a thread of its own, and a processor when it is its turn.
+struct LongTurn {
+    processors: Arc<Processors>,
+    namespace: Namespace,
+    /// None only while another has it.
+    turn: Option<ProcessorTurn>,
+}
+
+thread_local! {
+    /// What this thread is at.
+    static LONG_TURN: RefCell<Option<LongTurn>> = const { RefCell::new(None) };
+}
+
+impl LongTurn {
+    /// Wait for the first turn.
+    fn begin(processors: Arc<Processors>, namespace: Namespace) -> Self {
+        let turn = Some(processors.wait(&namespace));
+        Self { processors, namespace, turn }
+    }
+
+    fn run<T>(self, work: impl FnOnce() -> T) -> T {
+        struct Until;
+
+        impl Drop for Until {
+            fn drop(&mut self) {
+                // Also if the work has panicked: the processor is for others now.
+                drop(LONG_TURN.take());
+            }
+        }
+
+        LONG_TURN.set(Some(self));
+        let _until = Until;
+        looking(Self::give_way, work)
+    }
+
+    /// Whoever has used less goes first.
+    fn give_way() {
+        LONG_TURN.with_borrow_mut(|this| {
+            let Some(this) = this else { return };
+            if this.processors.are_wanted() {
+                // First: it may be handed on to whoever waits.
+                drop(this.turn.take());
+                this.turn = Some(this.processors.wait(&this.namespace));
+            }
+        });
     }
 }

@@ -64,4 +64,4 @@ pub use ticker::Computing;
 pub use trap::{Crash, Trap, Violation};
 pub use vault::{Opening, Vault, VaultError};
 pub use wasi::{StepWasi, WorkflowWasi, add_step_wasi, add_workflow_wasi};
-pub use watch::{SliceOver, Watch};
+pub use watch::{SliceOver, Watch, looking};

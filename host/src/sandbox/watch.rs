@@ -1,5 +1,6 @@
 //! Stops guest code of the workflow role that computes for too long.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,6 +12,26 @@ use super::trap::TIME_EXCEEDED;
 
 /// Processor time that a guest may take on a thread that others need too. Most turns take a hundredth of it or two.
 const SLICE: Duration = Duration::from_millis(4);
+
+thread_local! {
+    /// What guest code that has the thread to itself does at each look.
+    static AT_EACH_LOOK: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Do work, and this at each look of the guest code in it: to wait there takes none of the guest's time.
+pub fn looking<T>(at_each_look: fn(), work: impl FnOnce() -> T) -> T {
+    struct Until;
+
+    impl Drop for Until {
+        fn drop(&mut self) {
+            AT_EACH_LOOK.set(None);
+        }
+    }
+
+    AT_EACH_LOOK.set(Some(at_each_look));
+    let _until = Until;
+    work()
+}
 
 /// Stops a workflow's guest code when its time is up, or when its activation is over. Looked at every 2 ms.
 #[derive(Debug)]
@@ -53,6 +74,11 @@ impl Watch {
 
     /// What the guest's store asks at every tick.
     pub fn look(&mut self) -> Result<UpdateDeadline> {
+        if let (Slice::Whole, Some(at_each_look)) = (self.slice, AT_EACH_LOOK.get()) {
+            let begun = Instant::now();
+            at_each_look();
+            self.deadline += begun.elapsed();
+        }
         if self.end.is_cancelled() {
             return Err(Violation::new(TIME_EXCEEDED, "the activation is over").into());
         }
