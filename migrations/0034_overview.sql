@@ -105,6 +105,7 @@ RETURNS TABLE (
 #variable_conflict use_column
 DECLARE
     late CONSTANT timestamptz := clock_timestamp() - interval '1 minute';
+    newest CONSTANT smallint := newest_edition();
 BEGIN
     RETURN QUERY
     WITH steps AS MATERIALIZED (
@@ -120,7 +121,7 @@ BEGIN
                     WHEN r.paused_at IS NOT NULL OR w.is_paused THEN 7
                     WHEN p.run_id IS NOT NULL OR z.run_id IS NOT NULL THEN 2 ELSE 0 END::smallint AS status,
                coalesce(o.strikes, p.strikes, h.strikes, q.strikes)::integer AS strikes, p.wake_at, q.at AS ready_at,
-               q.edition > newest_edition() AS is_beyond,
+               q.edition > newest AS is_beyond,
                convert_from(coalesce(p.open_calls, nullif(h.open_calls, ''),
                                      CASE WHEN r.is_limited THEN waits_for_slot(r.shard, r.run_id) END), 'UTF8')::jsonb AS open_calls
         FROM (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u

@@ -28,7 +28,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         let mut starter = owner.client().await?;
         let mut sender = if is_other { other.client().await? } else { owner.client().await? };
         let mut times = Times::default();
-        for _ in 0..bench.scale(200, 30) {
+        for _ in 0..bench.scale(200, 16) {
             times.add(once(&mut starter, &mut sender, pause).await?);
         }
         for (name, part) in [("p50", 0.5), ("p99", 0.99)] {

@@ -12,7 +12,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let thousand = bench.scale(10_000, 2_000);
     at_once(bench, 1_000, "1000 due at once").await?;
     at_once(bench, thousand, if bench.quick { "2000 due at once" } else { "10000 due at once" }).await?;
-    let (count, mode) = if bench.quick { (1_000, "1000 at 100/s") } else { (10_000, "10000 at 100/s") };
+    let (count, mode) = if bench.quick { (500, "500 at 100/s") } else { (10_000, "10000 at 100/s") };
     spread(bench, count, mode).await
 }
 

@@ -35,8 +35,9 @@ pub struct GuestThreads {
     computed: Computed,
 }
 
-/// Turns that take long, at once, for each processor: so that one who comes finds a place although others compute for seconds.
-const LONG_TURNS: usize = 4;
+/// Turns that take long, at once, for each processor: so that one who comes finds a place although others compute for seconds. Those that
+/// wait for a processor cost a thread each, and no time.
+const LONG_TURNS: usize = 32;
 
 /// How often whoever waits for time on the host's threads looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -30,7 +30,7 @@ use crate::model::RunId;
 const MOST: Most = Most { items: 1_000, records: 5_000, bytes: 4 << 20 };
 
 /// The same when several namespaces write: nobody waits long for a commit of others.
-const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 500, bytes: 512 << 10 };
+const MOST_OF_SEVERAL: Most = Most { items: 1_000, records: 1_000, bytes: 1 << 20 };
 
 /// Submissions that may wait for a writer; then their makers wait.
 const QUEUE_MAX: usize = 8_192;
