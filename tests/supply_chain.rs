@@ -35,6 +35,16 @@ fn every_exception_of_deny_toml_says_why() {
     }
 }
 
+/// With `--package`, its dependencies have other features than in all of the workspace, and whoever has run the demo builds wasmtime again for
+/// the tests.
+#[test]
+fn the_demo_and_the_tests_build_the_same() {
+    let config = read(".cargo/config.toml");
+    let commands: Vec<_> = config.lines().filter(|line| line.contains(" = \"test ")).collect();
+    assert!(commands.iter().any(|line| line.starts_with("demo = ")));
+    assert!(commands.iter().all(|line| !line.contains("--package") && !line.contains(" -p ")), "{commands:?}");
+}
+
 #[test]
 fn everything_comes_from_the_registry_and_nothing_is_there_that_is_banned() {
     let deny = read("deny.toml");

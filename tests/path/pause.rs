@@ -151,7 +151,7 @@ async fn of_a_workflow_that_is_paused_nothing_goes_on_and_of_others_everything()
     let database = Database::new().await;
     let host = own_host(&database).await;
     let api = &host.api;
-    let sleeping = api.start("nap", json!(400)).await;
+    let sleeping = api.start("nap", json!(2_000)).await;
     let waiting = api.start("collect", json!(1)).await;
     done(api, "/workflows/nap/pause").await;
     assert_eq!(api.get("/pauses").await["pauses"][0]["workflow"], "nap");
