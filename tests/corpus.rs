@@ -65,6 +65,10 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut corpus = [resources::CASES, calls::CASES, values::CASES, escapes::CASES].concat();
+    if let Some(unknown) = arguments.iter().find(|name| corpus.iter().all(|case| case.name != **name)) {
+        println!("there is no guest {unknown}");
+        return ExitCode::FAILURE;
+    }
     if !arguments.is_empty() {
         corpus.retain(|case| arguments.iter().any(|name| name == case.name));
         corpus = corpus.repeat(AGAIN);

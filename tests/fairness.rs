@@ -46,7 +46,7 @@ const ATTACKS: [(&str, &str, &str); 8] = [
     ("steps that compute for ever", "step_breaks", r#""spin""#),
     ("workflows that wait for 10,000 signals", "hoards", "10000"),
     ("workflows that send 100 signals", "spams", "100"),
-    ("workflows that log 2,000 lines", "floods", "2000"),
+    ("workflows that log 10,000 lines", "floods", "10000"),
     ("requests that search", SEARCH, "null"),
     ("the same honest work, and much more of it", "steps", "100"),
 ];

@@ -81,7 +81,7 @@ impl Case {
 /// Limits of the namespace that the guests are in: low where it would take long to reach them.
 pub(crate) fn limits() -> Value {
     json!({ "limits": {
-        "events": 500, "children": 300, "open_children": 200, "open_timers": 200, "step_fuel": 100_000_000,
+        "events": 500, "children": 300, "open_children": 200, "open_timers": 200, "step_fuel": 20_000_000,
         "event_fuel": 4_000_000, "event_time_ms": "4s",
     } })
 }

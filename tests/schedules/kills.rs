@@ -2,8 +2,10 @@
 
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
-use windlass_host::api::{Backfilled, ScheduleView};
+use windlass_host::api::Backfilled;
+use windlass_host::model::RunState;
 
+use super::overlap::when;
 use super::ticks::{OPTIONS, last_dealt_with, ticks_and_runs};
 use super::{FAR_AWAY, get, put};
 use crate::harness::api::http;
@@ -52,10 +54,6 @@ impl Doomed {
     }
 }
 
-async fn when(host: &HostProcess, what: &str, is_so: impl Fn(&ScheduleView) -> bool) -> ScheduleView {
-    eventually(what, async || Some(get(&host.api, "s").await).filter(&is_so)).await
-}
-
 async fn killed_over_a_tick(moment: Moment) {
     let doomed = Doomed::with_schedule(json!({ "workflow": "steps", "input": 4, "spec": { "cron": FAR_AWAY } })).await;
     doomed.dies_at(1, moment);
@@ -88,11 +86,11 @@ async fn killed_over_a_tick_that_waited(moment: Moment) {
     let doomed = Doomed::with_schedule(schedule).await;
     let Doomed { database, host, .. } = &doomed;
     last_dealt_with(database, "s", 60).await;
-    let first = when(host, "the first starts", |schedule| schedule.started == 1).await;
+    let first = when(&host.api, "the first starts", |schedule| schedule.started == 1).await;
     let first = first.last_ticks[0].run_id.clone().expect("a run");
     last_dealt_with(database, "s", 1).await;
-    when(host, "the second waits", |schedule| schedule.queued_tick.is_some()).await;
-    host.api.wait_for_state(&first, windlass_host::model::RunState::Waiting).await;
+    when(&host.api, "the second waits", |schedule| schedule.queued_tick.is_some()).await;
+    host.api.wait_for_state(&first, RunState::Waiting).await;
     // The first commit is the end of the run, the second that of the tick.
     doomed.dies_at(2, moment);
     host.api.terminate(&first, "that is enough").await;
@@ -100,7 +98,7 @@ async fn killed_over_a_tick_that_waited(moment: Moment) {
     assert_eq!(ticks_and_runs(database).await.0, if moment == Moment::Before { 1 } else { 2 });
 
     let next = doomed.next().await;
-    let view = when(&next, "it is dealt with", |schedule| schedule.started == 2).await;
+    let view = when(&next.api, "it is dealt with", |schedule| schedule.started == 2).await;
     assert_eq!((view.queued_tick, view.skipped, view.failed), (None, 0, 0), "killed {moment:?}");
     assert_eq!(ticks_and_runs(database).await, (2, 2), "killed {moment:?}");
 }

@@ -18,7 +18,7 @@ async fn endless(overlap: &str) -> (Api, String) {
     (api, name)
 }
 
-async fn when(api: &Api, what: &str, is_so: impl Fn(&ScheduleView) -> bool) -> ScheduleView {
+pub(super) async fn when(api: &Api, what: &str, is_so: impl Fn(&ScheduleView) -> bool) -> ScheduleView {
     eventually(what, async || Some(get(api, "s").await).filter(&is_so)).await
 }
 

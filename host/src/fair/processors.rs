@@ -109,8 +109,10 @@ impl Processors {
 
     /// One is free: it goes to whoever waits and has used least; so do others that were left free until now.
     fn hand_on(self: &Arc<Self>, from: &Namespace, used: Duration) {
-        account_of(&mut self.lock(), from).used += used;
-        self.lock().taken -= 1;
+        let mut state = self.lock();
+        account_of(&mut state, from).used += used;
+        state.taken -= 1;
+        drop(state);
         while let Some((sender, namespace)) = self.next() {
             // Who has stopped waiting in this very moment hands it on.
             drop(sender.send(self.turn(&namespace)));

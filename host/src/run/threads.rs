@@ -1,6 +1,5 @@
 //! Where guests compute.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,7 +106,8 @@ impl GuestThreads {
         let (computed, processors, namespace) = (self.computed.clone(), self.processors.clone(), namespace.clone());
         let work = self.guests.spawn_blocking(move || {
             let _place = place;
-            LongTurn::begin(processors, namespace).run(|| computed.long(work))
+            let mut turn = Some(processors.wait(&namespace));
+            looking(move || give_way(&processors, &namespace, &mut turn), || computed.long(work))
         });
         work.await.map_err(|_| Panicked)
     }
@@ -135,50 +135,11 @@ impl GuestThreads {
     }
 }
 
-/// Work that has a thread of its own, and a processor when it is its turn.
-struct LongTurn {
-    processors: Arc<Processors>,
-    namespace: Namespace,
-    /// None only while another has it.
-    turn: Option<ProcessorTurn>,
-}
-
-thread_local! {
-    /// What this thread is at.
-    static LONG_TURN: RefCell<Option<LongTurn>> = const { RefCell::new(None) };
-}
-
-impl LongTurn {
-    /// Wait for the first turn.
-    fn begin(processors: Arc<Processors>, namespace: Namespace) -> Self {
-        let turn = Some(processors.wait(&namespace));
-        Self { processors, namespace, turn }
-    }
-
-    fn run<T>(self, work: impl FnOnce() -> T) -> T {
-        struct Until;
-
-        impl Drop for Until {
-            fn drop(&mut self) {
-                // Also if the work has panicked: the processor is for others now.
-                drop(LONG_TURN.take());
-            }
-        }
-
-        LONG_TURN.set(Some(self));
-        let _until = Until;
-        looking(Self::give_way, work)
-    }
-
-    /// Whoever has used less goes first.
-    fn give_way() {
-        LONG_TURN.with_borrow_mut(|this| {
-            let Some(this) = this else { return };
-            if this.processors.are_wanted() {
-                // First: it may be handed on to whoever waits.
-                drop(this.turn.take());
-                this.turn = Some(this.processors.wait(&this.namespace));
-            }
-        });
+/// What work that has a thread of its own does every 2 ms: whoever has used less goes first.
+fn give_way(processors: &Arc<Processors>, namespace: &Namespace, turn: &mut Option<ProcessorTurn>) {
+    if processors.are_wanted() {
+        // First: it may be handed on to whoever waits.
+        drop(turn.take());
+        *turn = Some(processors.wait(namespace));
     }
 }

@@ -1,6 +1,6 @@
 //! Stops guest code of the workflow role that computes for too long.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -15,20 +15,21 @@ const SLICE: Duration = Duration::from_millis(4);
 
 thread_local! {
     /// What guest code that has the thread to itself does at each look.
-    static AT_EACH_LOOK: Cell<Option<fn()>> = const { Cell::new(None) };
+    static AT_EACH_LOOK: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
-/// Do work, and this at each look of the guest code in it: to wait there takes none of the guest's time.
-pub fn looking<T>(at_each_look: fn(), work: impl FnOnce() -> T) -> T {
+/// Do work, and this at each look of the guest code in it: to wait there takes none of the guest's time. It is dropped when the work is
+/// over, also if that has panicked.
+pub fn looking<T>(at_each_look: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
     struct Until;
 
     impl Drop for Until {
         fn drop(&mut self) {
-            AT_EACH_LOOK.set(None);
+            drop(AT_EACH_LOOK.take());
         }
     }
 
-    AT_EACH_LOOK.set(Some(at_each_look));
+    AT_EACH_LOOK.set(Some(Box::new(at_each_look)));
     let _until = Until;
     work()
 }
@@ -74,9 +75,9 @@ impl Watch {
 
     /// What the guest's store asks at every tick.
     pub fn look(&mut self) -> Result<UpdateDeadline> {
-        if let (Slice::Whole, Some(at_each_look)) = (self.slice, AT_EACH_LOOK.get()) {
+        if matches!(self.slice, Slice::Whole) {
             let begun = Instant::now();
-            at_each_look();
+            AT_EACH_LOOK.with_borrow_mut(|at_each_look| at_each_look.as_mut().map(|look| look()));
             self.deadline += begun.elapsed();
         }
         if self.end.is_cancelled() {

@@ -163,6 +163,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_come_counts_for_a_while() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        waiting.push(1, LIGHT, 1, now);
+        waiting.push(2, LIGHT, 2, now);
+        waiting.push(1, LIGHT, 1, now + CROWDED / 2);
+        waiting.push(1, LIGHT, 1, now + CROWDED);
+        assert!(waiting.is_crowded(now + CROWDED), "the other was there half of it ago");
+        assert!(!waiting.is_crowded(now + CROWDED * 2));
+    }
+
+    #[test]
     fn who_was_away_has_nothing_saved_up() {
         let mut waiting = Waiting::default();
         (0..50).for_each(|_| waiting.push(1, LIGHT, 1, Instant::now()));
