@@ -9,6 +9,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use windlass_host::postgres::{Binaries, Error, Server};
 use windlass_host::store::Store;
 
+use super::eventually;
+
 /// An installation of its own.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -67,6 +69,13 @@ impl Database {
             writeln!(all, "{table}.{column}\n{text}").expect("written");
         }
         all
+    }
+
+    /// Wait until somebody waits for what this session holds: no nap is long enough on a machine that is busy.
+    pub async fn somebody_waits_for(&self, holder: &mut PgConnection) {
+        let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(holder).await.expect("a number");
+        let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE {holder} = ANY (pg_blocking_pids(pid))");
+        eventually("somebody waits", async || (self.count(&waiting).await > 0).then_some(())).await;
     }
 
     /// One number.

@@ -1,6 +1,7 @@
 //! Hosts in processes of their own, to be killed.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 /// A host. It is killed when this is dropped.
 pub struct HostProcess {
     child: Child,
+    /// What it logs, if the test does not read it: it is shown when the test fails.
+    log: Option<File>,
     /// Where its API is.
     pub server: String,
     pub api: Api,
@@ -46,27 +49,33 @@ impl HostProcess {
         command
     }
 
-    /// A host that prints where its API is; ready when this returns.
+    /// A host that prints where its API is; ready when this returns. `WINDLASS_TEST_LOG=1` shows its log at once.
     pub async fn start(command: Command) -> Self {
-        let has_log = std::env::var_os("WINDLASS_TEST_LOG").is_some();
-        Self::start_logging(command, if has_log { Stdio::inherit() } else { Stdio::null() }).await
+        if std::env::var_os("WINDLASS_TEST_LOG").is_some() {
+            return Self::start_logging(command, Stdio::inherit()).await;
+        }
+        let log = tempfile::tempfile().expect("a file");
+        let stderr = log.try_clone().expect("the same file");
+        Self::spawn(command, stderr.into(), Some(log)).await
     }
 
     /// The same, with its log in a place of its own.
-    pub async fn start_logging(mut command: Command, log: impl Into<Stdio>) -> Self {
+    pub async fn start_logging(command: Command, log: impl Into<Stdio>) -> Self {
+        Self::spawn(command, log.into(), None).await
+    }
+
+    async fn spawn(mut command: Command, stderr: Stdio, mut log: Option<File>) -> Self {
         if !command.get_envs().any(|(name, _)| name == "WINDLASS_CACHE_DIR") {
             command.env("WINDLASS_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/code"));
         }
         command.args(["--json", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(log);
-        Self::spawn(command).await
-    }
-
-    async fn spawn(mut command: Command) -> Self {
+        command.stderr(stderr);
         let mut child = command.spawn().expect("the host starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let line = tokio::task::spawn_blocking(move || stdout.lines().next()).await.expect("read");
-        let Some(Ok(line)) = line else { panic!("the host ended: {:?}", child.wait()) };
+        let Some(Ok(line)) = line else {
+            panic!("the host ended: {:?}\n{}", child.wait(), log.as_mut().map_or_else(String::new, end_of))
+        };
         let serving: Value = serde_json::from_str(&line).expect("JSON");
         let server = serving["api"].as_str().expect("an address").to_owned();
         let (http, ready) = (http(), format!("{server}/readyz"));
@@ -74,7 +83,7 @@ impl HostProcess {
             http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()).then_some(())
         })
         .await;
-        Self { child, api: Api::new(&server), server, serving }
+        Self { child, log, api: Api::new(&server), server, serving }
     }
 
     /// Its process.
@@ -116,7 +125,22 @@ impl Drop for HostProcess {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking()
+            && let Some(log) = &mut self.log
+        {
+            eprintln!("the log of the host at {}:\n{}", self.server, end_of(log));
+        }
     }
+}
+
+/// The last 4 KiB of a log.
+fn end_of(log: &mut File) -> String {
+    let mut end = Vec::new();
+    let read = log.metadata().and_then(|metadata| {
+        log.seek(SeekFrom::Start(metadata.len().saturating_sub(4_096)))?;
+        log.read_to_end(&mut end)
+    });
+    read.map_or_else(|error| error.to_string(), |_| String::from_utf8_lossy(&end).into_owned())
 }
 
 /// What a command printed and how it ended.

@@ -1,12 +1,11 @@
 //! What the tried schema left open, closed: each hole with the interleaving that would fall into it.
 
-use std::time::Duration;
-
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::sql::{Sql, event, execute, park};
+use crate::harness::eventually;
 
 fn code(error: &sqlx::Error) -> String {
     error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
@@ -30,8 +29,7 @@ async fn a_signal_between_the_last_look_and_the_park_keeps_the_run() {
     let mut sender = sql.database.session().await;
     let signal = format!("SELECT send_signal('default', '{run}', 'go', '1', NULL, 10)");
     let sending = tokio::spawn(async move { execute(&mut sender, &signal).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!sending.is_finished(), "the signal did not wait for the park");
+    sql.database.somebody_waits_for(&mut sql.session).await;
     sql.run("COMMIT").await;
     sending.await.expect("no panic").expect("sent");
     let ready = format!("SELECT count(*) FROM ready WHERE run_id = '{run}'");
@@ -51,8 +49,7 @@ async fn a_signal_between_the_last_look_and_the_park_keeps_the_run() {
             .expect("a verdict");
         verdict
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!parking.is_finished(), "the park did not wait for the signal");
+    sql.database.somebody_waits_for(&mut sender).await;
     execute(&mut sender, "COMMIT").await.expect("committed");
     assert_eq!(parking.await.expect("no panic"), 2);
 }
@@ -108,7 +105,7 @@ async fn a_start_that_meets_the_same_start_waits_for_it_and_asks_again() {
         let outcome: i16 = sqlx::query_scalar(AssertSqlSafe(again)).fetch_one(&mut second).await.expect("an outcome");
         outcome
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    sql.database.somebody_waits_for(&mut sql.session).await;
     sql.run("COMMIT").await;
     assert_eq!(starting.await.expect("no panic"), 4);
     assert_eq!(sql.value(&start).await["outcome"], 1);
@@ -166,8 +163,7 @@ async fn a_write_that_began_after_the_reaper_is_refused() {
     let mut writer = sql.database.session().await;
     let commit = sql.commit(1, &event(run, 0, "1"), "");
     let writing = tokio::spawn(async move { execute(&mut writer, &commit).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!writing.is_finished(), "the write did not wait for the reaper");
+    sql.database.somebody_waits_for(&mut sql.session).await;
     sql.run("COMMIT").await;
     let error = writing.await.expect("no panic").expect_err("fenced");
     assert_eq!(code(&error), "WL001");
@@ -184,8 +180,8 @@ async fn the_same_lease_is_not_reaped_while_its_session_lives() {
     assert_eq!(sql.value(&reap).await["hosts_reaped"], 0);
     // The session ends with the host, and the lease still had an hour.
     drop(session);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(sql.value(&reap).await["hosts_reaped"], 1);
+    let reaped = async || (sql.value(&reap).await["hosts_reaped"] == 1).then_some(());
+    eventually("the host is reaped when its session is gone", reaped).await;
 }
 
 /// A run that the host went ahead with, and that is over: one event, written with it.
