@@ -159,9 +159,8 @@ async fn what_is_sealed_stays_sealed_in_the_archive_and_in_its_files() {
     exported_and_replayed("true").await;
 }
 
-#[tokio::test]
-async fn a_day_is_dropped_when_it_is_in_the_bucket_and_not_before() {
-    let (database, bucket) = (Database::new().await, Bucket::closed().await);
+/// A host that exports to a bucket.
+async fn serve_to_bucket(database: &Database, bucket: &Bucket) -> HostProcess {
     let variables = [
         ("AWS_ENDPOINT", &*bucket.url),
         ("AWS_ALLOW_HTTP", "true"),
@@ -169,8 +168,31 @@ async fn a_day_is_dropped_when_it_is_in_the_bucket_and_not_before() {
         ("AWS_ACCESS_KEY_ID", KEY_ID),
         ("AWS_SECRET_ACCESS_KEY", "of no use elsewhere"),
     ];
-    let host = serve_to(&database, "s3://archive/of/windlass", &variables).await;
+    let host = serve_to(database, "s3://archive/of/windlass", &variables).await;
     host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    host
+}
+
+/// Replay a run from an object as it was exported.
+async fn replay(host: &HostProcess, database: &Database, object: &[u8], run: &str, events: &str) {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.jsonl.gz", database.schema));
+    std::fs::write(&file, object).expect("written");
+    let (path, probe) = (file.to_str().expect("a path"), guest("probe"));
+    let probe = probe.to_str().expect("a path");
+    let replayed = windlass(&host.server, &["replay", path, probe, "--run", run]).await;
+    assert!(replayed.stdout.trim_end().ends_with(events), "{} {}", replayed.stdout, replayed.stderr);
+    std::fs::remove_file(file).expect("removed");
+}
+
+async fn is_gone(database: &Database) {
+    eventually("it is gone", async || (database.count("SELECT count(*) FROM archived_runs").await == 0).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_day_is_dropped_when_it_is_in_the_bucket_and_not_before() {
+    let (database, bucket) = (Database::new().await, Bucket::closed().await);
+    let host = serve_to_bucket(&database, &bucket).await;
     let run = host.api.start("steps", json!(7)).await;
     host.api.result(&run).await;
     was_long_ago(&database, &run).await;
@@ -180,18 +202,46 @@ async fn a_day_is_dropped_when_it_is_in_the_bucket_and_not_before() {
     eventually("it is refused", async || bucket.has_refused().then_some(())).await;
     assert_eq!(host.api.run(&run).await.state, RunState::Completed);
     bucket.open();
-    eventually("it is gone", async || (database.count("SELECT count(*) FROM archived_runs").await == 0).then_some(()))
-        .await;
+    is_gone(&database).await;
     let objects = bucket.objects();
     let (name, object) = objects.first_key_value().expect("an object");
     assert!(name.starts_with("archive/of/windlass/default/") && name.ends_with("/00001.jsonl.gz"), "{name}");
     assert_eq!(objects.len(), 1);
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.jsonl.gz", database.schema));
-    std::fs::write(&file, object).expect("written");
-    let (path, probe) = (file.to_str().expect("a path"), guest("probe"));
-    let replayed = windlass(&host.server, &["replay", path, probe.to_str().expect("a path")]).await;
-    assert!(replayed.stdout.trim_end().ends_with("7 events, completed"), "{} {}", replayed.stdout, replayed.stderr);
-    std::fs::remove_file(file).expect("removed");
+    replay(&host, &database, object, &run, "7 events, completed").await;
+}
+
+#[tokio::test]
+async fn what_is_large_comes_to_the_bucket_in_parts_and_nothing_is_left_of_what_was_refused() {
+    let (database, bucket) = (Database::new().await, Bucket::closed().await);
+    let host = serve_to_bucket(&database, &bucket).await;
+    let mut runs = Vec::new();
+    for _ in 0..12 {
+        // What cannot be compressed by much.
+        let noise: Vec<u8> = (0..600_000).map(|_| rand::random()).collect();
+        let noise = base64::engine::general_purpose::STANDARD.encode(noise);
+        let run = host.api.start("repeats", json!(noise)).await;
+        host.api.result(&run).await;
+        was_long_ago(&database, &run).await;
+        runs.push(run);
+    }
+    set(&host, &["--archive-after", "7d", "--delete-after", "30d", "--export-archive", "true"]).await;
+    for run in &runs {
+        is_archived(&database, run).await;
+    }
+    bucket.open_for(1);
+    make_ripe(&database, "default").await;
+    eventually("the second part is refused", async || bucket.has_refused().then_some(())).await;
+    eventually("it is given up", async || (!bucket.parts().1).then_some(())).await;
+    assert_eq!((bucket.objects().len(), host.api.run(&runs[0]).await.state), (0, RunState::Completed));
+    bucket.open_for(usize::MAX);
+    is_gone(&database).await;
+    let (parts, is_left) = bucket.parts();
+    assert!(parts > 1 && !is_left, "{parts}");
+    let objects = bucket.objects();
+    assert_eq!(objects.len(), 1);
+    for run in [&runs[0], &runs[11]] {
+        replay(&host, &database, objects.values().next().expect("one"), run, "events, completed").await;
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use tokio::time::Instant;
 
 use super::Host;
-use super::archive_store::{ArchiveStore, ExportError};
+use super::archive_store::{ArchiveStore, ExportError, Files};
 use crate::model::{Namespace, RunId};
 use crate::store::{self, Archived, Archivist, Place, RipeDay};
 
@@ -168,18 +168,28 @@ async fn export_day(
     for namespace in namespaces {
         let keys = session.key_lines(namespace).await?;
         let mut files = store.files(namespace, day, keys);
-        let mut last = None;
-        loop {
-            let parts = session.read_archive(day, namespace, last.as_ref()).await?;
-            if parts.is_empty() {
-                break;
-            }
-            last = parts.last().cloned();
-            files.write(parts).await?;
+        if let Err(error) = export_all(session, namespace, day, &mut files).await {
+            files.give_up().await;
+            return Err(error);
         }
         files.finish().await?;
     }
     Ok(())
+}
+
+async fn export_all(
+    session: &mut Archivist,
+    namespace: &Namespace,
+    day: NaiveDate,
+    files: &mut Files,
+) -> Result<(), ExportError> {
+    let mut last = None;
+    loop {
+        let parts = session.read_archive(day, namespace, last.as_ref()).await?;
+        let Some(part) = parts.last() else { return Ok(()) };
+        last = Some(part.clone());
+        files.write(parts).await?;
+    }
 }
 
 impl Host {

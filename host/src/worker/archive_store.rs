@@ -133,10 +133,28 @@ enum Object {
 }
 
 impl Object {
-    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match self {
+    /// If that fails, it is given up.
+    async fn write(mut self, bytes: &[u8]) -> std::io::Result<Self> {
+        let written = match &mut self {
             Self::File { file, .. } => file.write_all(bytes).await,
             Self::Upload(upload) => upload.write_all(bytes).await,
+        };
+        match written {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// It will never be whole.
+    async fn give_up(self) {
+        // A file is removed by whoever writes it anew. Parts of an object are kept, and cost, until somebody gives them up.
+        if let Self::Upload(mut upload) = self
+            && let Err(error) = upload.abort().await
+        {
+            tracing::warn!(%error, "parts of an object that was not exported may be left in the archive store");
         }
     }
 
@@ -153,6 +171,7 @@ impl Object {
                 }
                 Ok(())
             }
+            // If that fails, it gives up by itself.
             Self::Upload(mut upload) => upload.shutdown().await,
         }
     }
@@ -191,10 +210,16 @@ impl Files {
 
     /// The last one is whole.
     pub(super) async fn finish(&mut self) -> Result<(), ExportError> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
-        let rest = tokio::task::spawn_blocking(|| file.encoder.finish()).await??;
-        file.object.write(&rest).await?;
-        Ok(file.object.finish().await?)
+        let Some(File { encoder, object, .. }) = self.file.take() else { return Ok(()) };
+        let rest = tokio::task::spawn_blocking(|| encoder.finish()).await??;
+        Ok(object.write(&rest).await?.finish().await?)
+    }
+
+    /// What is being written will not be whole.
+    pub(super) async fn give_up(self) {
+        if let Some(file) = self.file {
+            file.object.give_up().await;
+        }
     }
 
     async fn next(&mut self) -> Result<File, ExportError> {
@@ -206,16 +231,14 @@ impl Files {
 }
 
 impl File {
-    async fn add(mut self, lines: String) -> Result<Self, ExportError> {
-        self.bytes += lines.len();
-        let mut encoder = self.encoder;
+    async fn add(self, lines: String) -> Result<Self, ExportError> {
+        let Self { mut encoder, mut object, bytes } = self;
+        let bytes = bytes + lines.len();
         encoder = tokio::task::spawn_blocking(move || encoder.write_all(lines.as_bytes()).map(|()| encoder)).await??;
         if encoder.get_ref().len() >= CHUNK {
-            let compressed = std::mem::take(encoder.get_mut());
-            self.object.write(&compressed).await?;
+            object = object.write(&std::mem::take(encoder.get_mut())).await?;
         }
-        self.encoder = encoder;
-        Ok(self)
+        Ok(Self { encoder, object, bytes })
     }
 }
 
