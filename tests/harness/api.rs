@@ -66,16 +66,20 @@ impl Api {
     }
 
     pub async fn deploy(&self, bytes: Vec<u8>, grant_http: &str) -> Result<Deployed, Problem> {
-        let path = format!("/components?grant_http={grant_http}");
-        let response = self.request(Method::POST, &path, bytes).await;
-        if response.status().is_success() {
-            return Ok(response.json().await.expect("a deployment"));
-        }
-        Err(response.json().await.expect("a problem"))
+        self.deploy_with(&format!("grant_http={grant_http}"), bytes).await
     }
 
     pub async fn deploy_as(&self, name: &str, bytes: Vec<u8>) -> Result<Deployed, Problem> {
-        let response = self.request(Method::POST, &format!("/components?name={name}"), bytes).await;
+        self.deploy_with(&format!("name={name}"), bytes).await
+    }
+
+    async fn deploy_with(&self, query: &str, bytes: Vec<u8>) -> Result<Deployed, Problem> {
+        let mut response = self.request(Method::POST, &format!("/components?{query}"), bytes.clone()).await;
+        // A machine that is at its end may keep a database from answering within ten seconds: what a person is told to do then.
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            eprintln!("tried again: {}", response.text().await.unwrap_or_default());
+            response = self.request(Method::POST, &format!("/components?{query}"), bytes).await;
+        }
         if response.status().is_success() {
             return Ok(response.json().await.expect("a deployment"));
         }

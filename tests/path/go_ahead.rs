@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::api::http;
 use crate::harness::database::Database;
+use crate::harness::eventually;
 use crate::harness::guests::guest_bytes;
 use crate::harness::host::HostProcess;
 use crate::harness::shared::shared;
@@ -77,4 +78,25 @@ async fn a_workflow_that_computes_for_long_begins_anew_where_it_is_in_nobodys_wa
     assert_eq!(api.result(&run).await, json!(2));
     let run = api.run(&run).await;
     assert_eq!(run.events, 2, "each step is there once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_computes_for_long_before_it_writes_anything_is_there_all_the_same() {
+    let database = Database::new().await;
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", database.schema));
+    std::fs::write(&file, "event_fuel = 1_000_000_000_000\nevent_time_ms = 600_000\n").expect("written");
+    let host = HostProcess::serve(&database, &["--limits", file.to_str().expect("a path")]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let base = host.api.base.clone();
+    // The host knows from now on that it takes long, and begins it where it is in nobody's way.
+    start(&base, "first", "ponders", &json!(50_000_000)).await;
+    let run = tokio::spawn(async move { start(&base, "second", "ponders", &json!(1_500_000_000)).await });
+    eventually("it is there", async || {
+        (database.count("SELECT count(*) FROM runs WHERE state = 0").await == 1).then_some(())
+    })
+    .await;
+    assert!(!run.is_finished(), "it is still at it");
+    let (status, run) = run.await.expect("no panic");
+    assert_eq!((status, &run["result"]), (201, &json!(0)), "{run}");
+    std::fs::remove_file(file).expect("removed");
 }

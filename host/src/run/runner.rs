@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -214,16 +215,20 @@ impl Runner {
         };
         let end = self.lease.lost.child_token();
         let account = self.namespaces.accounts.of(&run.namespace);
-        let (writer, accepted) = self.writers.for_new_run(start, account, end.clone());
+        let (writer, mut accepted) = self.writers.for_new_run(start, account, end.clone());
         let claimed = run.claimed(info.clone());
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
         self.tasks.spawn(self.clone().run(entry));
-        if !is_awaited {
-            writer.release().await.ok()?;
-        }
-        drop(writer);
-        match accepted.await {
+        let accepted = match timeout(if is_awaited { HELD_MAX } else { Duration::ZERO }, &mut accepted).await {
+            Ok(accepted) => accepted,
+            Err(_) => {
+                writer.release().await.ok()?;
+                drop(writer);
+                accepted.await
+            }
+        };
+        match accepted {
             Ok(Accepted::Yes) => Some(info),
             Ok(Accepted::Refused) => {
                 self.programs.forget_newest(&run.namespace, &run.workflow).await;
@@ -363,6 +368,9 @@ pub(super) struct Entry {
     /// Cancelled when the run is lost, and when the activation is over: everything that belongs to it stops.
     pub(super) end: CancellationToken,
 }
+
+/// After this, a run that was accepted is written whatever it is at: a step that waits for a processor writes nothing by itself.
+const HELD_MAX: Duration = Duration::from_secs(1);
 
 /// A run that this host has owned for longer than this, it has heard of, or the answer was lost.
 const ORPHAN_AGE: Duration = Duration::from_secs(2);

@@ -185,12 +185,19 @@ async fn outrun() -> Result<String> {
 #[windlass::workflow]
 async fn grinds(rounds: u64) -> Result<u32> {
     double(1).await?;
-    let mut sum = 0_u64;
-    for round in 0..rounds {
-        sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(round));
-    }
-    double(u64::from(sum == 1)).await?;
+    double(compute(rounds)).await?;
     Ok(2)
+}
+
+/// Computes before it asks for anything.
+#[windlass::workflow]
+async fn ponders(rounds: u64) -> Result<u64> {
+    Ok(compute(rounds))
+}
+
+fn compute(rounds: u64) -> u64 {
+    let sum = (0..rounds).fold(0, |sum: u64, round| std::hint::black_box(sum.wrapping_mul(31).wrapping_add(round)));
+    u64::from(sum == 1)
 }
 
 /// Waits for good.
