@@ -71,7 +71,7 @@ END $$;
 -- The way above is for runs that are written before anybody is at them. A host may also go ahead with a run that it accepts,
 -- as long as nothing of it leaves the host, and write it when it is on its way or has even ended: one commit for all of it.
 -- It then says which version it took, and what the run came to (p_states, p_results,
--- p_closed_ats, p_codes: null if it goes on).
+-- p_closed_ats, p_codes: null if it goes on; one that is quarantined is not over, and has been since then).
 
 -- Those that cannot be accepted as they are: the workflow has another version by now, is paused or limited, or the id belongs to a run
 -- already.
@@ -102,9 +102,11 @@ DECLARE
 BEGIN
     WITH accepted AS (
         INSERT INTO runs (run_id, shard, namespace, workflow, component, version, durability, seed, idempotency_key, input,
-                          started_at, deadline_at, state, result, closed_at, failure_code, tags, priority)
+                          started_at, deadline_at, state, result, closed_at, quarantined_at, quarantines, failure_code, tags,
+                          priority)
         SELECT u.run_id, shard_of(u.run_id), u.namespace, u.workflow, u.component, u.version, u.durability, u.seed, u.key,
-               u.input, u.started_at, u.deadline_at, u.state, u.result, u.closed_at, u.code, string_to_array(u.tags, ','),
+               u.input, u.started_at, u.deadline_at, u.state, u.result, CASE WHEN u.state <> 4 THEN u.closed_at END,
+               CASE u.state WHEN 4 THEN u.closed_at END, CASE u.state WHEN 4 THEN 1 END, u.code, string_to_array(u.tags, ','),
                coalesce(u.priority, 3)
         FROM unnest(p_runs, p_namespaces, p_workflows, p_components, p_versions, p_durabilities, p_seeds, p_keys, p_inputs,
                     p_started_ats, p_deadline_ats, p_states, p_results, p_closed_ats, p_codes, p_tags, p_priorities)

@@ -220,7 +220,10 @@ impl Runner {
         let entry = Entry { claimed, is_new: true, place, writer: writer.clone(), end };
         // First: whoever asks may go away at any await, and the run has somebody all the same.
         self.tasks.spawn(self.clone().run(entry));
-        let accepted = match timeout(if is_awaited { HELD_MAX } else { Duration::ZERO }, &mut accepted).await {
+        if !is_awaited {
+            writer.release().await.ok()?;
+        }
+        let accepted = match timeout(HELD_MAX, &mut accepted).await {
             Ok(accepted) => accepted,
             Err(_) => {
                 writer.release().await.ok()?;

@@ -13,7 +13,7 @@ use super::history::{Attempt, level_code};
 use super::record::{Close, NewChild, Park, Record, Source, Start};
 use super::seals::seal;
 use super::start::tags_column;
-use super::{CloseState, Lease, Result};
+use super::{Lease, Result};
 use crate::model::{
     Ask, Durability, Event, EventKind, LogLine, Name, Origin, Outcome, Payload, PayloadKey, RunId, Tags, sealed_text,
 };
@@ -133,7 +133,7 @@ impl Batch {
             self.starts.states[index] = *state as i16;
             self.starts.results[index] = Some(seal(key, result.as_bytes())?);
             self.starts.codes[index].clone_from(code);
-            self.starts.closed_ats[index] = (*state != CloseState::Quarantined).then(|| (*at).into());
+            self.starts.closed_ats[index] = Some((*at).into());
             return Ok(());
         }
         self.ends.runs.push(run_id.0);
