@@ -52,6 +52,31 @@ async fn a_parent_that_has_failed_with_its_child_is_tried_again_after_it() {
 }
 
 #[tokio::test]
+async fn all_that_has_failed_while_something_was_away_is_tried_again_together_if_somebody_says_so() {
+    let (_database, host) = host().await;
+    let (api, till) = (&host.api, Till::open().await);
+    till.set_closed(true);
+    let mut runs = Vec::new();
+    for number in 0..5 {
+        let purchase = json!({ "id": format!("A-{number}"), "shop": till.url, "posts": 1, "pause_ms": 1 });
+        runs.push(api.start("buy", purchase).await);
+    }
+    for run in &runs {
+        assert_eq!(api.end(run).await.state, RunState::Failed);
+    }
+    till.set_closed(false);
+    // What has failed may have failed for good: nobody means it who only says all.
+    let all = windlass(&host.server, &["retry", "--all"]).await;
+    assert!(all.stdout.contains("0 of 0 runs"), "{} {}", all.stdout, all.stderr);
+    let failed = windlass(&host.server, &["retry", "--all", "--state", "failed", "--workflow", "buy"]).await;
+    assert!(failed.stdout.contains("5 of 5 runs: goes on from where it was"), "{} {}", failed.stdout, failed.stderr);
+    for run in &runs {
+        assert_eq!(api.end(run).await.state, RunState::Completed);
+    }
+    assert_eq!(till.taken().len(), 5, "each was taken once");
+}
+
+#[tokio::test]
 async fn a_run_that_has_dealt_with_its_failure_is_not_tried_again_by_itself() {
     let (_database, host) = host().await;
     let api = &host.api;

@@ -197,7 +197,7 @@ async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_ru
 
 #[tokio::test]
 async fn the_command_line_says_of_all_runs_which_would_survive_and_moves_those_that_do() {
-    let (_database, host, runs) = waiting(1).await;
+    let (database, host, runs) = waiting(1).await;
     let run = &runs[0];
     let folder = tempfolder();
     let file = |name: &str, script: &str| {
@@ -208,18 +208,35 @@ async fn the_command_line_says_of_all_runs_which_would_survive_and_moves_those_t
     let (good, bad) = (file("good.wasm", SAME[1]), file("bad.wasm", MUTANTS[8].1));
     let one = windlass(&host.server, &["replay", run, "--against", &good]).await;
     assert_eq!((one.code, one.stdout.trim()), (Some(0), "8 events, waiting"), "{}", one.stderr);
+    // A second run, which has not come to what the bad version does otherwise.
+    let behind = host.api.start("script", Value::Null).await;
+    host.api.wait_for_events(&behind, HISTORY - 2).await;
+    host.api.wait_for_state(&behind, RunState::Waiting).await;
     let all = windlass(&host.server, &["replay", "--all", "--against", &bad]).await;
     assert_eq!(all.code, Some(1), "{}", all.stderr);
     assert!(all.stdout.contains("answers call 6, the signal `7`, which this time is the signal `9`"), "{}", all.stdout);
-    assert!(all.stdout.contains("0 runs would survive, 1 would not"), "{}", all.stdout);
+    assert!(all.stdout.contains("1 runs would survive, 1 would not"), "{}", all.stdout);
     let version = deploy(&host.api, SAME[1]).await.to_string();
     let dry = windlass(&host.server, &["migrate", "--all", "script", "--to", &version, "--dry-run"]).await;
-    assert!(dry.stdout.contains("1 survive, 0 of them were moved; 0 stay"), "{} {}", dry.stdout, dry.stderr);
+    assert!(dry.stdout.contains("2 survive, 0 of them were moved; 0 stay"), "{} {}", dry.stdout, dry.stderr);
     let moved = windlass(&host.server, &["migrate", run, "--to", &version]).await;
     assert_eq!(moved.code, Some(0), "{}", moved.stderr);
     assert!(moved.stdout.contains("moved from version 1 to 2 (8 events)"), "{}", moved.stdout);
     let listed = windlass(&host.server, &["versions", "list", "script"]).await;
     assert!(listed.stdout.contains("new runs take it"), "{}", listed.stdout);
+    let bad_version = deploy(&host.api, MUTANTS[8].1).await.to_string();
+    let mixed = windlass(&host.server, &["migrate", "--all", "script", "--to", &bad_version]).await;
+    assert!(mixed.stdout.contains("1 survive, 1 of them were moved; 1 stay"), "{} {}", mixed.stdout, mixed.stderr);
+    assert_eq!((host.api.run(run).await.version, host.api.run(&behind).await.version), (2, 3));
+    // What is under way has to be the same call.
+    let change = format!(
+        "WITH changed AS (UPDATE parked SET open_calls = '[{{\"call\":8,\"kind\":\"step\",\"name\":\"s\"}}]'::bytea \
+         WHERE run_id = '{run}' RETURNING 1) SELECT count(*) FROM changed"
+    );
+    assert_eq!(database.count(&change).await, 1);
+    let other = windlass(&host.server, &["replay", run, "--against", &good]).await;
+    let told = "8 events, diverged: call 8, the step `s`, is under way, and is the signal `0` in this version";
+    assert_eq!((other.code, other.stdout.trim()), (Some(1), told), "{}", other.stderr);
     std::fs::remove_dir_all(folder).expect("removed");
 }
 

@@ -20,6 +20,7 @@ const VERB: Verb = Verb {
     path: "cancel",
     body: Value::Null,
     states: &[RunState::Waiting, RunState::Paused, RunState::Ready, RunState::Running],
+    if_asked: &[],
     done: "asked to stop",
 };
 

@@ -1,7 +1,5 @@
 //! One verb for a run, or for all that are found by what is asked for: with progress, and with a dry run.
 
-use std::collections::HashSet;
-
 use anyhow::bail;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
@@ -14,7 +12,6 @@ use super::live_runs::LiveRuns;
 use super::output::Progress;
 use super::run_flags::RunFlags;
 use super::{Done, output};
-use crate::api::RunCountView;
 use crate::model::{RunId, RunState};
 
 /// A run, or many.
@@ -41,6 +38,8 @@ pub(super) struct Verb {
     pub(super) body: Value,
     /// The states that it is for.
     pub(super) states: &'static [RunState],
+    /// Those that it is for as well, but only if somebody asks for them.
+    pub(super) if_asked: &'static [RunState],
     /// What has become of a run.
     pub(super) done: &'static str,
 }
@@ -96,23 +95,21 @@ impl Chosen {
     pub(super) async fn each(&self, client: &Client, verb: &Verb) -> anyhow::Result<Done> {
         let mut chosen = self.runs.clone().query();
         let state = chosen.iter().position(|(name, _)| *name == "state").map(|place| chosen.swap_remove(place).1);
-        let states: Vec<_> = verb
-            .states
-            .iter()
-            .copied()
-            .filter(|known| state.as_deref().is_none_or(|state| state == known.as_str()))
-            .collect();
+        let states = match &state {
+            None => verb.states.to_vec(),
+            Some(state) => {
+                let known = verb.states.iter().chain(verb.if_asked).copied();
+                known.filter(|known| state == known.as_str()).collect()
+            }
+        };
         if states.is_empty() {
-            let states: Vec<_> = verb.states.iter().map(|state| state.as_str()).collect();
+            let states: Vec<_> = verb.states.iter().chain(verb.if_asked).map(|state| state.as_str()).collect();
             bail!("it is for runs that are {}", states.join(", "));
         }
-        let progress = Progress::new(count(client, &chosen, &states).await?, verb.path, client.json);
         let mut tally = Tally::default();
         let mut pages = LiveRuns::chosen(client, chosen, &states);
-        // One that changes its state meanwhile is met again.
-        let mut met = HashSet::new();
-        while let Some(mut page) = pages.next().await? {
-            page.retain(|run| met.insert(run.run_id.clone()));
+        let progress = Progress::new(pages.count().await?, verb.path, client.json);
+        while let Some(page) = pages.next().await? {
             let all = stream::iter(page).map(|run| self.apply(client, verb, run.run_id));
             let mut all = std::pin::pin!(all.buffer_unordered(AT_ONCE));
             while let Some(one) = all.next().await {
@@ -162,19 +159,4 @@ impl Chosen {
         output::line(format!("{}  {what}", one.run_id));
         Ok(())
     }
-}
-
-/// How many there are, if that can be told.
-async fn count(client: &Client, chosen: &[(&'static str, String)], states: &[RunState]) -> anyhow::Result<Option<u64>> {
-    let mut all = 0;
-    for state in states {
-        let mut query: Vec<_> = chosen.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        query.push(("state", state.as_str()));
-        let count: RunCountView = client.send(client.request(Method::GET, "/runs/count").query(&query)).await?;
-        if !count.is_exact {
-            return Ok(None);
-        }
-        all += u64::from(count.runs);
-    }
-    Ok(Some(all))
 }

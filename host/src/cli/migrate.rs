@@ -1,13 +1,14 @@
 //! `windlass migrate`
 
 use clap::Args;
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde::Serialize;
 
 use super::Done;
 use super::client::{Client, ClientError};
 use super::live_runs::LiveRuns;
-use super::output::{self, Spinner};
+use super::output;
 use crate::api::{MigrateRun, Migrated};
 use crate::model::{Name, RunId};
 
@@ -35,18 +36,30 @@ struct Tally {
     stay: usize,
 }
 
+/// Requests at a time.
+const AT_ONCE: usize = 4;
+
 impl Migrate {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
         let mut tally = Tally::default();
         for run in &self.runs {
-            self.one(client, &run.to_string(), &mut tally).await?;
+            let migrated = self.ask(client, &run.to_string()).await?;
+            tally.count(client, &run.to_string(), Ok(migrated))?;
         }
         if let Some(component) = &self.all {
-            let _spinner = Spinner::new(format!("runs of {component}"), client.json);
             let mut live = LiveRuns::of(client, component);
+            let progress = output::Progress::new(live.count().await?, "migrate", client.json);
             while let Some(page) = live.next().await? {
-                for run in page.into_iter().filter(|run| run.version != self.to) {
-                    self.one(client, &run.run_id, &mut tally).await?;
+                let asked = stream::iter(page).map(async |run| {
+                    // It is there already.
+                    let answer = if run.version == self.to { None } else { Some(self.ask(client, &run.run_id).await) };
+                    (run.run_id, answer)
+                });
+                let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
+                while let Some((run, answer)) = asked.next().await {
+                    progress.step();
+                    let Some(answer) = answer else { continue };
+                    progress.above(|| tally.count(client, &run, answer))?;
                 }
             }
         }
@@ -59,15 +72,20 @@ impl Migrate {
         Ok(if tally.stay == 0 { Done::Well } else { Done::NotCompleted })
     }
 
-    /// One run, and a line about it.
-    async fn one(&self, client: &Client, run: &str, tally: &mut Tally) -> anyhow::Result<()> {
+    async fn ask(&self, client: &Client, run: &str) -> Result<Migrated, ClientError> {
         let request = client.request(Method::POST, &format!("/runs/{run}/migrate"));
-        let asked = MigrateRun { version: self.to, dry_run: self.dry_run };
-        let migrated: Migrated = match client.send(request.json(&asked)).await {
+        client.send(request.json(&MigrateRun { version: self.to, dry_run: self.dry_run })).await
+    }
+}
+
+impl Tally {
+    /// What came of one run, and a line about it.
+    fn count(&mut self, client: &Client, run: &str, answer: Result<Migrated, ClientError>) -> anyhow::Result<()> {
+        let migrated = match answer {
             Ok(migrated) => migrated,
-            // Of many, some end meanwhile or are too busy: the others are not to wait for that.
-            Err(ClientError::Refused(problem)) if self.all.is_some() && problem.status == 409 => {
-                tally.stay += 1;
+            // Of many, some end meanwhile, or are busy, or cannot be tried now: the others are not to wait for that.
+            Err(ClientError::Refused(problem)) if matches!(problem.status, 404 | 409 | 503) => {
+                self.stay += 1;
                 if !client.json {
                     output::line(format!("{run}  stays: {}", problem.detail));
                 }
@@ -75,12 +93,11 @@ impl Migrate {
             }
             Err(error) => return Err(error.into()),
         };
-        tally.survive += usize::from(migrated.survives);
-        tally.migrated += usize::from(migrated.migrated);
-        tally.stay += usize::from(!migrated.survives);
+        self.survive += usize::from(migrated.survives);
+        self.migrated += usize::from(migrated.migrated);
+        self.stay += usize::from(!migrated.survives);
         if client.json {
-            output::json(&migrated)?;
-            return Ok(());
+            return output::json(&migrated);
         }
         let Migrated { from, to, events, .. } = migrated;
         output::line(match migrated.reason {

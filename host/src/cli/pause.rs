@@ -33,10 +33,12 @@ const PAUSE: Verb = Verb {
     path: "pause",
     body: Value::Null,
     states: &[RunState::Waiting, RunState::Ready, RunState::Running],
+    if_asked: &[],
     done: "paused",
 };
 
-const RESUME: Verb = Verb { path: "resume", body: Value::Null, states: &[RunState::Paused], done: "resumed" };
+const RESUME: Verb =
+    Verb { path: "resume", body: Value::Null, states: &[RunState::Paused], if_asked: &[], done: "resumed" };
 
 /// Where that is asked for which holds for what is started later, too.
 fn held(chosen: &Chosen, verb: &Verb) -> Option<String> {

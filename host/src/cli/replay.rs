@@ -8,18 +8,20 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use flate2::bufread::MultiGzDecoder;
-use serde::Serialize;
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
 
 use super::Done;
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::history::whole_history;
 use super::live_runs::LiveRuns;
 use super::master_key::MasterKeyOptions;
-use super::output::{self, Spinner};
+use super::output;
 use crate::api;
+use crate::api::view::{NamespaceView, RunView};
 use crate::history::Divergence;
-use crate::model::{Event, GuestLimits, MasterKeys, Name, Payload, RunId, RunInfo};
-use crate::run::{Code, Guest, Progress, Stop, build_sandbox, replay};
+use crate::model::{CallId, Event, GuestLimits, MasterKeys, Name, Payload, RunId, RunInfo};
+use crate::run::{Code, Guest, Progress, Replay as Replayer, Stop, UnderWay, build_sandbox};
 use crate::sandbox::{Compiler, Limits};
 use crate::store::{ReadBack, read_back};
 
@@ -51,7 +53,7 @@ struct Replayed {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
     events: usize,
-    /// `waiting`, `completed`, `failed`, `continue-as-new`, `diverged` or `crashed`.
+    /// `waiting`, `completed`, `failed`, `continue-as-new`, `diverged`, `crashed`, or `unknown`: it could not be found out.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
@@ -66,50 +68,119 @@ struct Subject {
     name: Name,
 }
 
+/// A run as the host has it: what has happened to it, and what is under way, as far as that is known.
+struct Recorded {
+    whole: ReadBack,
+    under_way: Vec<UnderWay>,
+}
+
+/// Of what a run waits for, while no host is at it.
+#[derive(Deserialize)]
+struct OpenCall {
+    call: Option<CallId>,
+    kind: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// Runs that are told their histories at a time.
+const AT_ONCE: usize = 4;
+
 impl Replay {
     /// `client`: where runs are that are asked for by their ids.
     pub(super) async fn run(self, client: impl FnOnce() -> anyhow::Result<Client>, json: bool) -> anyhow::Result<Done> {
         let Self { what, component, against, run, master_key, .. } = self;
         let path = against.or(component).context("which component? --against FILE.wasm")?;
         let bytes = tokio::fs::read(&path).await.with_context(|| format!("cannot read {}", path.display()))?;
-        let subject = Arc::new(tokio::task::spawn_blocking(move || Subject::new(&bytes)).await??);
-        let Some(what) = what else { return all(subject, &client()?).await };
-        let recorded = match what.parse::<RunId>() {
-            Ok(run) => of_history(whole_history(&client()?, run, None).await?),
+        let Some(what) = what else {
+            let client = client()?;
+            return all(Subject::at(&client, bytes).await?, &client).await;
+        };
+        let (subject, recorded) = match what.parse::<RunId>() {
+            Ok(run) => {
+                let client = client()?;
+                (Subject::at(&client, bytes).await?, recorded(&client, run).await?)
+            }
             Err(_) => {
                 let masters = master_key.read()?;
                 let read = move || of_file(Path::new(&what), run, masters.as_ref());
-                tokio::task::spawn_blocking(read).await?
+                let whole = tokio::task::spawn_blocking(read).await?.context("the history")?;
+                (Subject::here(bytes, GuestLimits::default()).await?, Recorded { whole, under_way: Vec::new() })
             }
         };
-        let replayed = deliver(subject, recorded.context("the history")?).await?;
+        let replayed = deliver(subject, recorded).await?;
         report(&replayed, json)?;
         Ok(if replayed.is_same() { Done::Well } else { Done::NotCompleted })
     }
 }
 
-/// All runs that are not over, one after the other, with a line about each that would not survive.
+/// All runs that are not over, with a line about each that would not survive.
 async fn all(subject: Arc<Subject>, client: &Client) -> anyhow::Result<Done> {
     let name = subject.name.clone();
-    let (mut survive, mut differ) = (0, 0);
-    let _spinner = Spinner::new(format!("runs of {name}"), client.json);
+    let (mut survive, mut differ, mut unknown) = (0, 0, 0);
     let mut live = LiveRuns::of(client, &name);
+    let progress = output::Progress::new(live.count().await?, "replay", client.json);
     while let Some(page) = live.next().await? {
-        for run in page {
-            let history = whole_history(client, run.run_id.parse().context("the id of a run")?, None).await?;
-            let delivered = deliver(subject.clone(), of_history(history).context("the history")?).await?;
-            let replayed = Replayed { run_id: Some(run.run_id), ..delivered };
+        let told = stream::iter(page).map(|run| one_of_all(&subject, client, run.run_id));
+        let mut told = std::pin::pin!(told.buffer_unordered(AT_ONCE));
+        while let Some(replayed) = told.next().await {
+            progress.step();
+            // One that is gone by now needs nothing.
+            let Some(replayed) = replayed else { continue };
             let is_same = replayed.is_same();
-            *(if is_same { &mut survive } else { &mut differ }) += 1;
+            *(if replayed.outcome == "unknown" {
+                &mut unknown
+            } else if is_same {
+                &mut survive
+            } else {
+                &mut differ
+            }) += 1;
             if client.json || !is_same {
-                report(&replayed, client.json)?;
+                progress.above(|| report(&replayed, client.json))?;
             }
         }
     }
+    drop(progress);
     if !client.json {
-        output::line(format!("{survive} runs would survive, {differ} would not"));
+        let rest = if unknown == 0 { String::new() } else { format!("; of {unknown} it could not be found out") };
+        output::line(format!("{survive} runs would survive, {differ} would not{rest}"));
     }
-    Ok(if differ == 0 { Done::Well } else { Done::NotCompleted })
+    Ok(if differ + unknown == 0 { Done::Well } else { Done::NotCompleted })
+}
+
+/// Whatever is wrong with one, the others are looked at all the same. `None`: it is gone.
+async fn one_of_all(subject: &Arc<Subject>, client: &Client, run_id: String) -> Option<Replayed> {
+    let told = async {
+        let recorded = recorded(client, run_id.parse().context("the id of a run")?).await?;
+        deliver(subject.clone(), recorded).await
+    };
+    match told.await {
+        Ok(replayed) => Some(Replayed { run_id: Some(run_id), ..replayed }),
+        Err(error) => match error.downcast_ref() {
+            Some(ClientError::Refused(problem)) if problem.status == 404 => None,
+            _ => {
+                let (run_id, message) = (Some(run_id), Some(format!("{error:#}")));
+                Some(Replayed { run_id, events: 0, outcome: "unknown", message, divergence: None })
+            }
+        },
+    }
+}
+
+/// What the host knows of a run.
+async fn recorded(client: &Client, run_id: RunId) -> anyhow::Result<Recorded> {
+    let whole = of_history(whole_history(client, run_id, None).await?).context("the history")?;
+    let run: RunView = client.get(&format!("/runs/{run_id}")).await?;
+    let next = whole.2.last().map_or(whole.0.origin.seq, |event| event.seq + 1);
+    // What has come meanwhile may have ended what was under way.
+    let open_calls = run.open_calls.filter(|_| run.events == next);
+    let open_calls: Vec<OpenCall> = match &open_calls {
+        Some(calls) => serde_json::from_str(calls.as_str()).context("what the run waits for")?,
+        None => Vec::new(),
+    };
+    let under_way = open_calls
+        .into_iter()
+        .filter_map(|OpenCall { call, kind, name }| call.map(|call| UnderWay { call, kind, name, input: None }));
+    Ok(Recorded { whole, under_way: under_way.collect() })
 }
 
 fn report(replayed: &Replayed, json: bool) -> anyhow::Result<()> {
@@ -145,18 +216,30 @@ fn of_history(history: api::History) -> anyhow::Result<ReadBack> {
     Ok((info, input, events?))
 }
 
-async fn deliver(subject: Arc<Subject>, (info, input, mut events): ReadBack) -> anyhow::Result<Replayed> {
+async fn deliver(subject: Arc<Subject>, recorded: Recorded) -> anyhow::Result<Replayed> {
+    let Recorded { whole: (info, input, mut events), under_way } = recorded;
     // What was before the run last continued as new led to an input, and is not replayed.
     events.retain(|event| event.seq >= info.origin.seq);
     if let Some(missing) = Event::gap(info.origin.seq, &events) {
         anyhow::bail!("it is no whole history: event {missing} is not where it belongs");
     }
-    Ok(tokio::task::spawn_blocking(move || subject.replay(info, &input, events)).await?)
+    Ok(tokio::task::spawn_blocking(move || subject.replay(info, input, events, &under_way)).await?)
 }
 
 impl Subject {
-    fn new(component: &[u8]) -> anyhow::Result<Self> {
-        let sandbox = build_sandbox(Limits::default(), Compiler::this_program()?, None)?;
+    /// With what a namespace may use.
+    async fn at(client: &Client, component: Vec<u8>) -> anyhow::Result<Arc<Self>> {
+        let namespace: NamespaceView = client.get("").await?;
+        Self::here(component, GuestLimits::told(&namespace.limits)).await
+    }
+
+    async fn here(component: Vec<u8>, limits: GuestLimits) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(tokio::task::spawn_blocking(move || Self::new(&component, limits)).await??))
+    }
+
+    fn new(component: &[u8], limits: GuestLimits) -> anyhow::Result<Self> {
+        let limits = Limits { guest: limits, ..Limits::default() };
+        let sandbox = build_sandbox(limits, Compiler::this_program()?, None)?;
         let refused = |error: &dyn std::fmt::Display| anyhow::anyhow!("the component is not accepted: {error}");
         let code = Code::new(&sandbox, component).map_err(|error| refused(&error))?;
         let limits = Arc::new(sandbox.limits.guest.clone());
@@ -165,22 +248,35 @@ impl Subject {
         Ok(Self { code, limits, name })
     }
 
-    fn replay(&self, info: RunInfo, input: &Payload, history: Vec<Event>) -> Replayed {
+    fn replay(&self, info: RunInfo, input: Payload, history: Vec<Event>, under_way: &[UnderWay]) -> Replayed {
         let events = history.len();
         let replayed = |outcome, message, divergence| Replayed { run_id: None, events, outcome, message, divergence };
-        match replay(&self.code, &self.limits, info, input, history) {
-            Ok(Progress::Waiting | Progress::Yielded) => replayed("waiting", None, None),
-            Ok(Progress::Completed(_)) => replayed("completed", None, None),
-            Ok(Progress::Failed(failure)) => replayed("failed", Some(failure.to_string()), None),
-            Ok(Progress::ContinueAsNew(_)) => replayed("continue-as-new", None, None),
-            Err(Stop::Diverged(divergence)) => replayed("diverged", Some(divergence.to_string()), Some(*divergence)),
-            Err(Stop::Crash(crash)) => replayed("crashed", Some(crash.to_string()), None),
+        let told = Replayer::new(&self.code, &self.limits, info, input).map_err(Stop::from).and_then(|mut replayer| {
+            replayer.deliver(history, true)?;
+            Ok(replayer)
+        });
+        let mut replayer = match told {
+            Ok(replayer) => replayer,
+            Err(Stop::Diverged(divergence)) => {
+                return replayed("diverged", Some(divergence.to_string()), Some(*divergence));
+            }
+            Err(Stop::Crash(crash)) => return replayed("crashed", Some(crash.to_string()), None),
+        };
+        let open = replayer.open_calls();
+        if let Some(difference) = under_way.iter().find_map(|call| call.difference(&open)) {
+            return replayed("diverged", Some(difference), None);
+        }
+        match replayer.progress() {
+            Progress::Waiting | Progress::Yielded => replayed("waiting", None, None),
+            Progress::Completed(_) => replayed("completed", None, None),
+            Progress::Failed(failure) => replayed("failed", Some(failure.to_string()), None),
+            Progress::ContinueAsNew(_) => replayed("continue-as-new", None, None),
         }
     }
 }
 
 impl Replayed {
     fn is_same(&self) -> bool {
-        self.divergence.is_none() && self.outcome != "crashed"
+        !["diverged", "crashed", "unknown"].contains(&self.outcome)
     }
 }

@@ -16,8 +16,13 @@ pub(super) struct Retry {
     chosen: Chosen,
 }
 
-const VERB: Verb =
-    Verb { path: "retry", body: Value::Null, states: &[RunState::Quarantined], done: "goes on from where it was" };
+const VERB: Verb = Verb {
+    path: "retry",
+    body: Value::Null,
+    states: &[RunState::Quarantined],
+    if_asked: &[RunState::Failed],
+    done: "goes on from where it was",
+};
 
 impl Retry {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {

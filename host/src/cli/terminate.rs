@@ -26,8 +26,13 @@ const STATES: &[RunState] =
 impl Terminate {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Done> {
         let Some(run) = self.chosen.one()? else {
-            let verb =
-                Verb { path: "terminate", body: json!({ "reason": self.reason }), states: STATES, done: "ended" };
+            let verb = Verb {
+                path: "terminate",
+                body: json!({ "reason": self.reason }),
+                states: STATES,
+                if_asked: &[],
+                done: "ended",
+            };
             return self.chosen.each(client, &verb).await;
         };
         let request = client.request(Method::POST, &format!("/runs/{run}/terminate"));

@@ -197,6 +197,15 @@ impl GuestLimits {
         limits
     }
 
+    /// As a host says them; those that this program does not know are left out.
+    pub fn told(numbers: &BTreeMap<String, u64>) -> Self {
+        let mut limits = Self::default();
+        for (name, number) in numbers {
+            limits.set(name, *number);
+        }
+        limits
+    }
+
     /// Whether a namespace may have this of its own: no more than these.
     pub fn check(&self, name: &str, asked: u64) -> Result<(), LimitError> {
         match self.get(name) {

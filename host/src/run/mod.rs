@@ -43,6 +43,7 @@ mod threads;
 mod trial;
 mod turn;
 mod turns;
+mod under_way;
 mod upload;
 mod wait;
 
@@ -59,4 +60,5 @@ pub use runner::{RunConfig, Runner, RunnerParts};
 pub use secrets::{Rewrapped, SecretError, Secrets, rewrap};
 pub use threads::GuestThreads;
 pub use trial::{Misfit, Trial, TrialBench, TrialError};
+pub use under_way::UnderWay;
 pub use upload::{UploadError, Uploaded, upload};

@@ -6,10 +6,11 @@ use super::program::{Program, ProgramError, Programs};
 use super::replay::Replay;
 use super::threads::{GuestThreads, Panicked};
 use super::turn::HISTORY_CHUNK;
+use super::under_way::UnderWay;
 use super::{Stop, Tenant};
 use crate::fair::Busy;
 use crate::history::Divergence;
-use crate::model::{Ask, Call, Durability, Event, Namespace, RunId, RunInfo};
+use crate::model::{Durability, Event, Namespace, RunId, RunInfo};
 use crate::sandbox::Crash;
 use crate::store::{self, Claimed, Standpoint, Store};
 
@@ -90,7 +91,7 @@ impl Pair {
     /// The first call that has reached outside, or may have, and that the other version does not make or makes otherwise.
     fn first_difference(&mut self) -> Option<String> {
         let new = self.new.open_calls();
-        self.old.as_mut()?.open_calls().iter().find_map(|call| difference(call, &new))
+        self.old.as_mut()?.open_calls().iter().find_map(|call| UnderWay::from(call).difference(&new))
     }
 }
 
@@ -163,55 +164,5 @@ fn crashed(crash: Crash) -> Result<Misfit, TrialError> {
     match crash {
         Crash::Host(message) => Err(TrialError::Host(message)),
         crash @ Crash::Trap(_) => Ok(Misfit { message: format!("it crashes: {crash}"), divergence: None }),
-    }
-}
-
-/// What of an open call would be otherwise; `new` are those of the other version, in order. A wait for a signal, an update or a time
-/// has reached nobody: a version may do without it.
-fn difference(call: &Call, new: &[Call]) -> Option<String> {
-    let what = |ask: &Ask| format!("the {} `{}`", ask.kind(), ask.name());
-    let is_alike = |other: &Ask| {
-        (other.kind(), other.name(), other.input()) == (call.ask.kind(), call.ask.name(), call.ask.input())
-    };
-    if matches!(call.ask, Ask::Sleep { .. } | Ask::Receive { .. } | Ask::ReceiveUpdate { .. }) {
-        return None;
-    }
-    let (id, asked) = (call.id, what(&call.ask));
-    match new.binary_search_by_key(&id, |other| other.id).ok().map(|at| &new[at].ask) {
-        None => Some(format!("call {id}, {asked}, is under way, and this version does not make it")),
-        Some(other) if is_alike(other) => None,
-        Some(other) if (other.kind(), other.name()) == (call.ask.kind(), call.ask.name()) => {
-            Some(format!("call {id}, {asked}, is under way with another input than this version gives it"))
-        }
-        Some(other) => Some(format!("call {id}, {asked}, is under way, and is {} in this version", what(other))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Name, Payload, StepOptions, Timestamp};
-
-    fn call(id: u32, ask: Ask) -> Call {
-        Call { id, asked_at: Timestamp::from_micros(0), ask }
-    }
-
-    fn step(name: &str, input: u32) -> Ask {
-        let (name, input) = (Name::new(name).unwrap(), Payload::of(&input));
-        Ask::Step { name, input, options: StepOptions::default() }
-    }
-
-    #[test]
-    fn a_step_that_is_under_way_has_to_be_the_same_call_and_a_wait_does_not() {
-        let open = call(5, step("ship", 1));
-        let told = |new: &[Call]| difference(&open, new).unwrap_or_default();
-        assert_eq!(told(&[call(4, step("pay", 1)), call(5, step("ship", 1))]), "");
-        assert_eq!(told(&[]), "call 5, the step `ship`, is under way, and this version does not make it");
-        let other = "call 5, the step `ship`, is under way, and is the step `send` in this version";
-        assert_eq!(told(&[call(5, step("send", 1))]), other);
-        let input = "call 5, the step `ship`, is under way with another input than this version gives it";
-        assert_eq!(told(&[call(5, step("ship", 2))]), input);
-        let wait = call(5, Ask::Receive { name: Name::new("go").unwrap() });
-        assert_eq!(difference(&wait, &[]), None);
     }
 }
