@@ -17,6 +17,9 @@ const RUNS_DEFAULT: u32 = 3_000;
 /// From here on the times have to be kept.
 const RUNS_MANY: u32 = 1_000_000;
 
+/// A page of a list, whatever it is a list of.
+const PAGE_MOST: Duration = Duration::from_millis(20);
+
 /// What is asked for, and how long it may take.
 struct Query {
     name: &'static str,
@@ -50,7 +53,8 @@ async fn main() -> ExitCode {
     );
     let mut session = as_a_tenant(&database, with_plans).await;
     let mut is_good = true;
-    for query in queries().into_iter().chain([plain("queue_depths"), plain("system_metrics")]) {
+    let figures = [plain("queue_depths"), plain("system_metrics")];
+    for query in queries().into_iter().chain(further_pages(&database).await).chain(figures) {
         let took = measure(&mut session, &query, with_plans).await;
         let is_late = runs >= RUNS_MANY && took > query.most;
         is_good &= !is_late;
@@ -131,12 +135,50 @@ fn plain(name: &'static str) -> Query {
     Query { name, text: format!("SELECT * FROM {name}('default')"), most: Duration::from_millis(50) }
 }
 
-fn queries() -> Vec<Query> {
-    let page = |name, filter: &str| Query {
+/// A page of runs, after a place.
+fn page_after(name: &'static str, filter: &str, place: &str) -> Query {
+    Query {
         name,
-        text: format!("SELECT * FROM list_runs('default', ROW({filter})::run_filter, NULL, NULL, 51)"),
-        most: Duration::from_millis(20),
-    };
+        text: format!("SELECT * FROM list_runs('default', ROW({filter})::run_filter, {place}, 51)"),
+        most: PAGE_MOST,
+    }
+}
+
+/// Pages that are asked for by what stands in the database: it is looked up before, and a constant in what is measured.
+async fn further_pages(database: &Database) -> Vec<Query> {
+    let middle = "SELECT format('%L::timestamptz, %L::uuid', r.started_at, r.run_id) FROM runs r
+                  WHERE r.namespace = 'default' ORDER BY r.started_at DESC, r.run_id DESC
+                  OFFSET (SELECT count(*) / 2 FROM runs q WHERE q.namespace = 'default') LIMIT 1";
+    let middle = database.text(middle).await.expect("a run in the middle");
+    // Of the oldest child, which is the furthest from where a search begins.
+    let parent = "SELECT format('%L::uuid', r.parent_run_id) FROM runs r
+                  WHERE r.namespace = 'default' AND r.parent_run_id IS NOT NULL ORDER BY r.started_at, r.run_id LIMIT 1";
+    let parent = database.text(parent).await.expect("a parent");
+    let mut pages = vec![
+        page_after("page: all, from the middle on", "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL", &middle),
+        page_after(
+            "page: a workflow of most, from the middle on",
+            "NULL,'order',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL",
+            &middle,
+        ),
+        page_after("page: failed, from the middle on", "4,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL", &middle),
+        page_after(
+            "page: the children of a run, long ago",
+            &format!("NULL,NULL,NULL,NULL,{parent},NULL,NULL,NULL,NULL,NULL,NULL"),
+            "NULL, NULL",
+        ),
+    ];
+    if database.count("SELECT count(*) FROM archived_runs WHERE namespace = 'default'").await == 0 {
+        println!("    not asked  page: archived: there is nothing in the archive");
+    } else {
+        let text = "SELECT * FROM list_archived_runs('default', NULL, NULL, NULL, NULL, NULL, NULL, 51)".to_owned();
+        pages.push(Query { name: "page: archived", text, most: PAGE_MOST });
+    }
+    pages
+}
+
+fn queries() -> Vec<Query> {
+    let page = |name, filter: &str| page_after(name, filter, "NULL, NULL");
     let overview = |name, call: &str| Query {
         name,
         text: format!(
@@ -162,6 +204,7 @@ fn queries() -> Vec<Query> {
         page("page: paused", "7,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
         page("page: completed", "3,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
         page("page: failed", "4,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
+        page("page: cancelled", "5,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
         page("page: quarantined", "6,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"),
         page("page: failed with a code of few", "NULL,NULL,NULL,NULL,NULL,'out-of-stock',NULL,NULL,NULL,NULL,NULL"),
         page("page: a tag of many", "NULL,NULL,NULL,NULL,NULL,NULL,'{env=production}',NULL,NULL,NULL,NULL"),

@@ -44,7 +44,10 @@ async fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    let (live, steps) = if arguments.iter().any(|argument| argument == "whole") { WHOLE } else { SLICE };
+    let is_whole = arguments.iter().any(|argument| argument == "whole");
+    let (live, steps) = if is_whole { WHOLE } else { SLICE };
+    // In a part of the walk only this is certain, however busy the machine is: each client starts a run before the first step.
+    let least = if is_whole { live } else { live.min(CLIENTS) };
     let steps = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(steps);
     let walk = Walk {
         database: Database::new().await,
@@ -55,7 +58,7 @@ async fn main() -> ExitCode {
     };
     let begun = Instant::now();
     let walked = walk.run(live, steps).await;
-    let verdict = walk.judge(&walked).await;
+    let verdict = walk.judge(&walked, least).await;
     println!("{verdict}, in {:.0} s", begun.elapsed().as_secs_f64());
     if verdict.starts_with("ok") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -80,6 +83,22 @@ struct Walked {
     stayed: usize,
     /// Runs that were to stay and were not told so, or the other way round.
     astray: Vec<String>,
+}
+
+impl Walked {
+    /// What should have been done and was not: a walk without it shows nothing.
+    fn missing(&self, ended: usize, least: usize) -> Vec<String> {
+        let is_done = |what: &str| self.steps.contains_key(what);
+        [
+            (self.kills > 0, "a kill".to_owned()),
+            (is_done("upgrade"), "an upgrade".to_owned()),
+            (is_done("rollback") || is_done("migrate"), "a rollback or a migration".to_owned()),
+            (ended >= least, format!("{} of {least} runs", least.saturating_sub(ended))),
+        ]
+        .into_iter()
+        .filter_map(|(is_there, what)| (!is_there).then_some(what))
+        .collect()
+    }
 }
 
 /// A run, and the next of its signals.
@@ -110,9 +129,9 @@ impl Walk {
         let (killing, (), _) = tokio::join!(
             self.kill(hosts, stopped.clone()),
             async {
-                for _ in 0..steps {
+                for number in 0..steps {
                     tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..900))).await;
-                    self.step(&mut walked).await;
+                    self.step(number, &mut walked).await;
                 }
                 stop.send_replace(true);
             },
@@ -158,10 +177,15 @@ impl Walk {
         version
     }
 
-    /// One step of the walk, whichever.
-    async fn step(&self, walked: &mut Walked) {
-        let (choice, versions): (u32, Vec<u32>) =
-            (rand::rng().random_range(0..10), self.programs.lock().await.keys().copied().collect());
+    /// One step of the walk. The first ones are what no walk goes without: an upgrade, a migration, a rollback. Then it is whichever.
+    async fn step(&self, number: u32, walked: &mut Walked) {
+        let choice: u32 = match number {
+            0 => 0,
+            1 => 9,
+            2 => 3,
+            _ => rand::rng().random_range(0..10),
+        };
+        let versions: Vec<u32> = self.programs.lock().await.keys().copied().collect();
         let any = |versions: &[u32]| *versions.choose(&mut rand::rng()).expect("a version");
         let component = "/components/script/versions";
         let what = match choice {
@@ -308,7 +332,8 @@ impl Walk {
         }
     }
 
-    async fn judge(&self, walked: &Walked) -> String {
+    /// What became of all runs: `ok` if nothing is wrong with any of at least so many, and something was done to them.
+    async fn judge(&self, walked: &Walked, least: usize) -> String {
         let finished = self.finished.lock().await;
         let wrong: Vec<_> = finished.iter().filter_map(|(_, wrong)| wrong.as_ref()).collect();
         let versions: std::collections::BTreeSet<_> = finished.iter().map(|(run, _)| run.version).collect();
@@ -322,10 +347,17 @@ impl Walk {
         let left = count(left).await;
         let lost = count("SELECT count(*) FROM runs").await - i64::try_from(finished.len()).expect("few");
         let quarantined = count("SELECT count(*) FROM runs WHERE state = 4").await;
+        let missing = walked.missing(finished.len(), least);
         let Walked { kills, steps, moved, stayed, astray } = walked;
-        let is_ok = wrong.is_empty() && astray.is_empty() && (twice, gaps, left, lost, quarantined) == (0, 0, 0, 0, 0);
-        let verdict =
-            if is_ok { "ok".to_owned() } else { format!("FAILED ({left} rows left, {wrong:#?} {astray:#?})") };
+        let is_ok = wrong.is_empty()
+            && astray.is_empty()
+            && missing.is_empty()
+            && (twice, gaps, left, lost, quarantined) == (0, 0, 0, 0, 0);
+        let verdict = if is_ok {
+            "ok".to_owned()
+        } else {
+            format!("FAILED ({left} rows left, missing {missing:?}, {wrong:#?} {astray:#?})")
+        };
         format!(
             "{verdict}: {} runs ended on {} versions over {steps:?} and {kills} kills; {lost} lost, {quarantined} quarantined, {twice} \
              calls recorded twice, {gaps} histories with gaps; {moved} moved to another version, {stayed} had to stay",

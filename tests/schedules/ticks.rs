@@ -1,6 +1,10 @@
 //! Each tick starts its run once, whoever dies over it.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde_json::json;
+use windlass_host::model::due_at;
 
 use super::{FAR_AWAY, delete, get, put};
 use crate::harness::api::Api;
@@ -113,6 +117,33 @@ async fn a_tick_starts_when_it_is_due_at_whichever_host_that_is_known() {
     // Of a machine that has other things to do.
     assert!(late < 900, "{late} ms");
     delete(&hosts[1].api, "s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_starts_as_much_later_as_its_jitter_says_at_whichever_host() {
+    const JITTER: Duration = Duration::from_millis(900);
+    let database = Database::new().await;
+    let hosts = [HostProcess::serve(&database, &OPTIONS).await, HostProcess::serve(&database, &OPTIONS).await];
+    let api = &hosts[0].api;
+    api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let body =
+        json!({ "workflow": "steps", "input": 1, "spec": { "every": "1s" }, "jitter": "900ms", "overlap": "allow" });
+    put(api, "s", body).await.expect("made");
+    eventually("it has ticked", async || (get(api, "s").await.started >= 4).then_some(())).await;
+    let view = get(api, "s").await;
+    delete(api, "s").await;
+    assert_eq!((view.skipped, view.missed, view.failed), (0, 0, 0));
+    let mut late = BTreeSet::new();
+    for tick in &view.last_ticks {
+        let due = due_at("default", "s", tick.tick, JITTER);
+        let run = api.run(tick.run_id.as_ref().expect("a run")).await;
+        // By the clock of the database, all of it.
+        assert!(tick.tick <= due && due <= run.started_at && run.started_at <= tick.noted_at, "{due}: {tick:?}");
+        // Of a machine that has other things to do.
+        assert!(run.started_at.since(due) < Duration::from_millis(900), "{due}: {tick:?}");
+        late.insert(due.since(tick.tick));
+    }
+    assert!(late.len() > 1 && late.iter().all(|late| *late < JITTER), "{late:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

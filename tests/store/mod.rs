@@ -1,5 +1,6 @@
 //! The SQL functions, statement by statement.
 
+mod claims;
 mod holes;
 mod interleavings;
 mod moves;
