@@ -75,5 +75,6 @@ async fn a_component_of_more_parts_than_its_namespace_may_have_is_refused() {
         let problem = api.deploy(tables.guest.component("large"), "").await.expect_err("too many");
         assert_eq!(problem.code, "describe-trapped");
         assert!(problem.detail.contains("count too high"), "{limit}: {}", problem.detail);
+        assert!(problem.detail.contains(&format!("({limit})")), "{}", problem.detail);
     }
 }

@@ -27,34 +27,34 @@ const GROWS_TABLE: &str =
 const TABLES: &str = "(table 20000 funcref) (table 20000 funcref) (table 20000 funcref) (table $t 20000 funcref)";
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("infinite loop", "loops-in-describe", describes(LOOP), "refused describe-trapped").says("computed for too long"),
-    Case::new("infinite loop", "loops-in-start", starts(LOOP), "quarantined fuel-exhausted").says("computed for too long"),
-    Case::new("infinite loop", "loops-in-resume", resumes(LOOP), "quarantined fuel-exhausted").says("computed for too long"),
-    Case::new("infinite loop", "loops-in-step", steps(LOOP), "step fuel-exhausted").says("computed for too long"),
+    Case::new("infinite loop", "loops-in-describe", describes(LOOP), "refused describe-trapped").says("(event_fuel)"),
+    Case::new("infinite loop", "loops-in-start", starts(LOOP), "quarantined fuel-exhausted").says("(event_fuel)"),
+    Case::new("infinite loop", "loops-in-resume", resumes(LOOP), "quarantined fuel-exhausted").says("(event_fuel)"),
+    Case::new("infinite loop", "loops-in-step", steps(LOOP), "step fuel-exhausted").says("(step_fuel)"),
     Case::new(
         "infinite loop",
         "loops-when-instantiated",
         with("(func $init (loop $for_ever (br $for_ever))) (start $init)", starts("")),
         "refused describe-trapped",
     )
-    .says("computed for too long"),
+    .says("(event_fuel)"),
     Case::new("infinite recursion", "recurses-in-describe", with(RECURSION, describes(RECURSES)), "refused describe-trapped")
-        .says("nested too deeply"),
+        .says("(stack_bytes)"),
     Case::new("infinite recursion", "recurses-in-start", with(RECURSION, starts(RECURSES)), "quarantined stack-exhausted")
-        .says("nested too deeply")
+        .says("(stack_bytes)")
         .slow(),
     Case::new("infinite recursion", "recurses-in-resume", with(RECURSION, resumes(RECURSES)), "quarantined stack-exhausted")
-        .says("nested too deeply")
+        .says("(stack_bytes)")
         .slow(),
     Case::new("infinite recursion", "recurses-in-step", with(RECURSION, steps(RECURSES)), "step stack-exhausted")
-        .says("nested too deeply"),
+        .says("(stack_bytes)"),
     Case::new(
         "infinite recursion",
         "recurses-by-table",
         with(BY_TABLE, steps("(drop (call $by_table (i32.const 0))) (call $completed)")),
         "step stack-exhausted",
     )
-    .says("nested too deeply"),
+    .says("(stack_bytes)"),
     Case::new("memory bomb", "memory-in-describe", describes(GROWS), "refused describe-trapped").says("67108864"),
     Case::new("memory bomb", "memory-stepwise-in-start", starts(GROWS), "quarantined memory-exceeded").says("67108864"),
     Case::new("memory bomb", "memory-stepwise-in-resume", resumes(GROWS), "quarantined memory-exceeded").says("67108864"),

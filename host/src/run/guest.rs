@@ -10,7 +10,7 @@ use crate::history::Divergence;
 use crate::imports::bindings::{program, workflow};
 use crate::imports::{DescriptionError, RunContext, Time, WorkflowContext, failure, manifest};
 use crate::model::{Failure, GuestLimits, Manifest, Payload, RunInfo};
-use crate::sandbox::{Computing, Crash, SliceOver, Trap, Violation, Watch};
+use crate::sandbox::{Computing, Crash, Fuel, SliceOver, Trap, Violation, Watch};
 
 /// An instance in the workflow role.
 pub struct Guest {
@@ -60,10 +60,10 @@ pub enum Stop {
 }
 
 impl Stop {
-    fn of(error: &wasmtime::Error) -> Self {
+    fn of(error: &wasmtime::Error, fuel: Fuel) -> Self {
         match error.downcast_ref::<Box<Divergence>>() {
             Some(divergence) => Self::Diverged(divergence.clone()),
-            None => Self::Crash(Crash::of(error)),
+            None => Self::Crash(Crash::of(error, fuel)),
         }
     }
 }
@@ -77,9 +77,9 @@ impl Guest {
         info: Arc<RunInfo>,
         time: Time,
     ) -> Result<Self, Crash> {
-        let watch = Watch::new(end, limits.event_time());
+        let (watch, fuel) = (Watch::new(end, limits.event_time()), Fuel::Event(limits.event_fuel));
         let context = WorkflowContext::new(limits, watch, info, time);
-        Self::instantiate(code, context).map_err(|error| Crash::of(&error))
+        Self::instantiate(code, context).map_err(|error| Crash::of(&error, fuel))
     }
 
     /// The same, on a thread that others need too. `None`: its start takes too long for that.
@@ -90,11 +90,11 @@ impl Guest {
         info: Arc<RunInfo>,
         time: Time,
     ) -> Result<Option<Self>, Crash> {
-        let mut watch = Watch::new(end, limits.event_time());
+        let (mut watch, fuel) = (Watch::new(end, limits.event_time()), Fuel::Event(limits.event_fuel));
         watch.begin(true);
         match Self::instantiate(code, WorkflowContext::new(limits, watch, info, time)) {
             Err(error) if error.is::<SliceOver>() => Ok(None),
-            started => started.map(Some).map_err(|error| Crash::of(&error)),
+            started => started.map(Some).map_err(|error| Crash::of(&error, fuel)),
         }
     }
 
@@ -117,11 +117,12 @@ impl Guest {
     /// What a component says that it holds.
     pub fn describe(code: &Code, limits: &Arc<GuestLimits>) -> Result<Result<Manifest, DescriptionError>, Crash> {
         let watch = Watch::new(CancellationToken::new(), limits.event_time());
+        let crash = |error: wasmtime::Error| Crash::of(&error, Fuel::Event(limits.event_fuel));
         let _computing = Computing::new();
         let guest = Self::instantiate(code, WorkflowContext::describing(limits.clone(), watch));
-        let mut guest = guest.map_err(|error| Crash::of(&error))?;
+        let mut guest = guest.map_err(crash)?;
         let described = guest.exports.windlass_workflow_program().call_describe(&mut guest.store);
-        let described = described.map_err(|error| Crash::of(&error))?;
+        let described = described.map_err(crash)?;
         Ok(manifest(described, limits))
     }
 
@@ -166,8 +167,8 @@ impl Guest {
     }
 
     fn check(&mut self, returned: wasmtime::Result<program::Progress>, must_pull: bool) -> Result<Progress, Stop> {
-        let progress = returned.map_err(|error| Stop::of(&error))?;
         let limits = self.store.data().limits.clone();
+        let progress = returned.map_err(|error| Stop::of(&error, Fuel::Event(limits.event_fuel)))?;
         let progress = self.check_contract(progress, must_pull).and_then(|progress| check(progress, &limits));
         progress.map_err(|violation| Crash::Trap(Trap::violation(&violation)).into())
     }

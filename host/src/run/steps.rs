@@ -22,7 +22,7 @@ use crate::model::{
     CallId, Failure, GuestLimits, LogLine, Name, Payload, PayloadError, RetryPolicy, RunInfo, StepOptions, Timestamp,
     code,
 };
-use crate::sandbox::{Allowance, Computing, Crash, Http, LogBuffer, Network, Used, Violation};
+use crate::sandbox::{Allowance, Computing, Crash, Fuel, Http, LogBuffer, Network, Used, Violation};
 use crate::store::{DatabaseClock, Lease, RunWriter};
 
 /// An attempt that runs for longer than this is worth a row, so that people see it.
@@ -279,7 +279,7 @@ impl Attempt {
         let http = Http::new(allowance.clone());
         let context = StepContext::new(runner.limits.clone(), self.log.clone(), http, self.heartbeat.clone());
         let result = self.call(runner, context, started_at).await;
-        let result = result.map_err(|error| self.explain(&error));
+        let result = result.map_err(|error| self.explain(&error, Fuel::Step(runner.limits.step_fuel)));
         result.and_then(|result| self.accept(result, &runner.limits)).map_err(|failure| refused(failure, &allowance))
     }
 
@@ -327,8 +327,8 @@ impl Attempt {
     }
 
     /// A crash is a failed attempt like any other.
-    fn explain(&self, error: &wasmtime::Error) -> Failure {
-        match Crash::of(error) {
+    fn explain(&self, error: &wasmtime::Error, fuel: Fuel) -> Failure {
+        match Crash::of(error, fuel) {
             Crash::Trap(trap) if trap.code == "guest-panic" => {
                 let message = self.log.last_error().unwrap_or(trap.message);
                 Failure::retryable(code::STEP_TRAP, message)

@@ -143,3 +143,74 @@ fn give_way(processors: &Arc<Processors>, namespace: &Namespace, turn: &mut Opti
         *turn = Some(processors.wait(namespace));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Runtime;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// What is lost would be waited for for ever.
+    const LATE: Duration = Duration::from_secs(20);
+
+    /// More than there are places, and than turns of a processor.
+    const OFTEN: usize = 5;
+
+    fn panics() {
+        panic!("on purpose");
+    }
+
+    /// Work for the threads of a host with one processor, and one place for what takes long.
+    fn with_threads<F: Future<Output = ()>>(work: impl FnOnce(GuestThreads) -> F) {
+        let runtime = Runtime::new().unwrap();
+        let done = runtime.block_on(async {
+            let window = Arc::new(Window::new(1));
+            let (processors, long_turns) = (Processors::new(1, window.clone()), Places::new(1));
+            let (guests, computed) = (Handle::current(), Computed::default());
+            timeout(LATE, work(GuestThreads { guests, processors, long_turns, window, computed })).await
+        });
+        // To drop it would be to wait for threads that wait for what was lost.
+        runtime.shutdown_background();
+        done.expect("a place or a processor was lost");
+    }
+
+    fn tenants() -> [Namespace; 2] {
+        ["panics", "honest"].map(|name| Namespace::new(name).unwrap())
+    }
+
+    #[test]
+    fn short_work_that_panics_is_an_error_and_the_next_of_another_namespace_is_done() {
+        with_threads(|threads| async move {
+            let [bad, honest] = tenants();
+            for _ in 0..OFTEN {
+                assert!(matches!(threads.short(&bad, panics).await, Err(Panicked)));
+                assert_eq!(threads.short(&honest, || 7).await.unwrap(), 7);
+            }
+        });
+    }
+
+    #[test]
+    fn long_work_that_panics_gives_its_place_and_its_processor_back() {
+        with_threads(|threads| async move {
+            let [bad, honest] = tenants();
+            for _ in 0..OFTEN {
+                assert!(matches!(threads.long(&bad, panics).await, Err(Panicked)));
+                assert_eq!(threads.long_turns.free(), 1);
+                assert_eq!(threads.long(&honest, || 7).await.unwrap(), 7);
+            }
+            assert!(!threads.processors.are_wanted());
+        });
+    }
+
+    #[test]
+    fn whoever_waits_while_others_panic_has_a_turn() {
+        with_threads(|threads| async move {
+            let [bad, honest] = tenants();
+            let many = futures_util::future::join_all((0..OFTEN).map(|_| threads.long(&bad, panics)));
+            let (panicked, done) = tokio::join!(many, threads.long(&honest, || 7));
+            assert!(panicked.iter().all(Result::is_err));
+            assert_eq!(done.unwrap(), 7);
+        });
+    }
+}

@@ -61,7 +61,7 @@ pub use random::Stream;
 pub use refusal::{Refusal, Rule};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use ticker::Computing;
-pub use trap::{Crash, Trap, Violation};
+pub use trap::{Crash, Fuel, Trap, Violation};
 pub use vault::{Opening, Vault, VaultError};
 pub use wasi::{StepWasi, WorkflowWasi, add_step_wasi, add_workflow_wasi};
 pub use watch::{SliceOver, Watch, looking};

@@ -59,13 +59,32 @@ pub enum Crash {
 /// Longest name of a function in a backtrace, in characters: names come from the guest.
 const FRAME_LENGTH_MAX: usize = 120;
 
+/// What a guest could compute before it was stopped: the number of a limit.
+#[derive(Clone, Copy, Debug)]
+pub enum Fuel {
+    /// Of a workflow, after one event.
+    Event(u64),
+    /// Of an attempt of a step.
+    Step(u64),
+}
+
+impl Fuel {
+    fn used_up(self) -> String {
+        let (limit, number) = match self {
+            Self::Event(number) => ("event_fuel", number),
+            Self::Step(number) => ("step_fuel", number),
+        };
+        format!("the guest computed for too long: {number} instructions, about, are the most ({limit})")
+    }
+}
+
 impl Crash {
-    /// Tell whose fault an error of wasmtime is.
-    pub fn of(error: &wasmtime::Error) -> Self {
+    /// Tell whose fault an error of wasmtime is. `fuel`: what the guest had, for the message if it is used up.
+    pub fn of(error: &wasmtime::Error, fuel: Fuel) -> Self {
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return Self::Host(error.root_cause().to_string());
         }
-        let Some((code, message, deterministic)) = explain(error) else {
+        let Some((code, message, deterministic)) = explain(error, fuel) else {
             return Self::Host(format!("{error:#}"));
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
@@ -73,15 +92,15 @@ impl Crash {
     }
 }
 
-fn explain(error: &wasmtime::Error) -> Option<(&'static str, String, bool)> {
+fn explain(error: &wasmtime::Error, fuel: Fuel) -> Option<(&'static str, String, bool)> {
     if let Some(violation) = error.downcast_ref::<Violation>() {
         return Some((violation.code, violation.message.clone(), violation.code != TIME_EXCEEDED));
     }
     if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
-        return Some(explain_trap(*trap));
+        return Some(explain_trap(*trap, fuel));
     }
     if let Some(table) = error.downcast_ref::<ResourceTableError>() {
-        return Some(("too-many-resources", format!("a handle of the guest: {table}"), true));
+        return Some(("too-many-resources", format!("a handle of the guest: {table} (resources)"), true));
     }
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return Some(("guest-exit", format!("the guest called exit({}); it should return", exit.0), true));
@@ -94,28 +113,45 @@ fn explain(error: &wasmtime::Error) -> Option<(&'static str, String, bool)> {
     // These have no type of their own in wasmtime.
     let hostcall = text.contains("too much data") || text.contains("hostcall fuel") || text.contains("fuel allocated");
     if hostcall {
-        return Some(("hostcall-exceeded", format!("the guest handed too much to one call of the host: {text}"), true));
+        let message = format!("the guest handed too much to one call of the host: {text} (hostcall_bytes)");
+        return Some(("hostcall-exceeded", message, true));
     }
     if text.contains("count too high") {
-        return Some(("instance-too-large", format!("the guest has more parts than it may: {text}"), true));
+        let message = format!("the guest has more parts than it may: {text} ({})", limit_of_parts(&text));
+        return Some(("instance-too-large", message, true));
     }
     // Nor has what a guest hands over that is no value of its type: a text that is no UTF-8, a pointer to nowhere, a case that
     // there is not. The host has no part in it: tried again, it would be the same, for ever.
     Some(("guest-trap", format!("what the guest handed over is no value: {text}"), true))
 }
 
+/// The limit that wasmtime has counted against.
+fn limit_of_parts(text: &str) -> &'static str {
+    if text.contains("memory count") {
+        "memories"
+    } else if text.contains("table count") {
+        "tables"
+    } else {
+        "instances"
+    }
+}
+
 /// The code of the one violation that depends on the time.
 pub(super) const TIME_EXCEEDED: &str = "time-exceeded";
 
-fn explain_trap(trap: wasmtime::Trap) -> (&'static str, String, bool) {
+fn explain_trap(trap: wasmtime::Trap, fuel: Fuel) -> (&'static str, String, bool) {
     use wasmtime::Trap as T;
     let (code, message, deterministic) = match trap {
-        T::OutOfFuel => ("fuel-exhausted", "the guest computed for too long: its fuel is used up", true),
+        T::OutOfFuel => return ("fuel-exhausted", fuel.used_up(), true),
         // How deep a stack can get depends on the compiler and on the machine.
-        T::StackOverflow => ("stack-exhausted", "the guest's calls are nested too deeply", false),
+        T::StackOverflow => {
+            ("stack-exhausted", "the guest's calls are nested too deeply: its stack is full (stack_bytes)", false)
+        }
         T::UnreachableCodeReached => ("guest-panic", "the guest panicked; its log has the message", true),
-        T::Interrupt => (TIME_EXCEEDED, "the guest was stopped by the clock", false),
-        T::AllocationTooLarge => ("memory-exceeded", "the guest asked for too much memory at once", true),
+        T::Interrupt => (TIME_EXCEEDED, "the guest was stopped by the clock (event_time_ms)", false),
+        T::AllocationTooLarge => {
+            ("memory-exceeded", "the guest asked for too much memory at once (memory_bytes)", true)
+        }
         other => return ("guest-trap", other.to_string(), true),
     };
     (code, message.to_owned(), deterministic)
@@ -130,4 +166,40 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
         name.chars().take(FRAME_LENGTH_MAX).flat_map(char::escape_default).collect()
     };
     backtrace.frames().iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stopped_at_a_limit_hears_which_it_was() {
+        let too_many =
+            |part: &str| wasmtime::Error::msg(format!("resource limit exceeded: {part} count too high at 5"));
+        let trapped = wasmtime::Error::new::<wasmtime::Trap>;
+        let (event, step) = (Fuel::Event(7), Fuel::Step(8));
+        for (error, fuel, code, says) in [
+            (
+                trapped(wasmtime::Trap::OutOfFuel),
+                event,
+                "fuel-exhausted",
+                "7 instructions, about, are the most (event_fuel)",
+            ),
+            (
+                trapped(wasmtime::Trap::OutOfFuel),
+                step,
+                "fuel-exhausted",
+                "8 instructions, about, are the most (step_fuel)",
+            ),
+            (trapped(wasmtime::Trap::StackOverflow), step, "stack-exhausted", "(stack_bytes)"),
+            (trapped(wasmtime::Trap::Interrupt), event, "time-exceeded", "(event_time_ms)"),
+            (too_many("instance"), event, "instance-too-large", "5 (instances)"),
+            (too_many("memory"), event, "instance-too-large", "5 (memories)"),
+            (too_many("table"), event, "instance-too-large", "5 (tables)"),
+        ] {
+            let Crash::Trap(trap) = Crash::of(&error, fuel) else { panic!("{code} is the guest's") };
+            assert_eq!(trap.code, code);
+            assert!(trap.message.contains(says), "{}", trap.message);
+        }
+    }
 }

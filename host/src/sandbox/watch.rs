@@ -38,6 +38,8 @@ pub fn looking<T>(at_each_look: impl FnMut() + 'static, work: impl FnOnce() -> T
 #[derive(Debug)]
 pub struct Watch {
     deadline: Instant,
+    /// What there was until then, for the message.
+    time: Duration,
     end: CancellationToken,
     slice: Slice,
 }
@@ -60,7 +62,7 @@ pub struct SliceOver;
 impl Watch {
     /// For guest code that may go on for `time` from now, and until `end` is cancelled.
     pub fn new(end: CancellationToken, time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, end, slice: Slice::Whole }
+        Self { deadline: Instant::now() + time, time, end, slice: Slice::Whole }
     }
 
     /// The guest is called. `is_shared`: on a thread that others need too.
@@ -71,6 +73,7 @@ impl Watch {
     /// The guest may go on for `time` from now.
     pub fn wind_up(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
+        self.time = time;
     }
 
     /// What the guest's store asks at every tick.
@@ -84,7 +87,9 @@ impl Watch {
             return Err(Violation::new(TIME_EXCEEDED, "the activation is over").into());
         }
         if Instant::now() > self.deadline {
-            return Err(Violation::new(TIME_EXCEEDED, "the guest took too long over one event").into());
+            let most = self.time.as_millis();
+            let message = format!("the guest took too long over one event: {most} ms are the most (event_time_ms)");
+            return Err(Violation::new(TIME_EXCEEDED, message).into());
         }
         match self.slice {
             Slice::Whole => {}
