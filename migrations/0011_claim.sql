@@ -61,7 +61,7 @@ BEGIN
             FROM present p WHERE p.edition <= known ORDER BY 4 DESC, 1, random()
         ) w
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.priority, r.namespace, r.edition, r.id, w.room FROM ready r
+            SELECT r.ctid AS row, r.priority, r.namespace, r.id, w.room FROM ready r
             WHERE r.shard = s.shard AND r.priority = w.priority AND r.namespace = w.namespace AND r.edition = w.edition
               AND r.strikes < 2
             ORDER BY r.id LIMIT w.room FOR UPDATE SKIP LOCKED
@@ -69,12 +69,12 @@ BEGIN
         WHERE s.first IS NOT NULL
         LIMIT p_limit
     ), fair AS (
-        SELECT f.shard, f.namespace, f.priority, f.edition, f.id
+        SELECT f.row
         FROM (SELECT f.*, row_number() OVER (PARTITION BY f.namespace ORDER BY f.priority, f.id) AS number FROM found f) f
         WHERE f.number <= f.room
     ), taken AS (
-        DELETE FROM ready r USING fair f
-        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.edition = f.edition AND r.id = f.id
+        -- By where they are, which is fixed while they are locked: to join by key what may be many is planned for what may be all.
+        DELETE FROM ready r WHERE r.ctid = ANY (ARRAY (SELECT f.row FROM fair f))
         RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes, r.edition
     ), kept AS (
         INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, edition)
@@ -96,15 +96,14 @@ BEGIN
         SELECT q.*
         FROM generate_series(p_first::integer, p_first + 15) AS n (number)
         CROSS JOIN LATERAL (
-            SELECT r.shard, r.namespace, r.priority, r.edition, r.id FROM ready r
+            SELECT r.ctid AS row FROM ready r
             WHERE r.shard = (n.number % 16)::smallint AND r.strikes >= 2
               AND r.edition <= (SELECT h.edition FROM hosts h WHERE h.host_id = p_host)
             ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) q
         LIMIT 1
     ), taken AS (
-        DELETE FROM ready r USING found f
-        WHERE r.shard = f.shard AND r.namespace = f.namespace AND r.priority = f.priority AND r.edition = f.edition AND r.id = f.id
+        DELETE FROM ready r WHERE r.ctid = ANY (ARRAY (SELECT f.row FROM found f))
         RETURNING r.shard, r.namespace, r.priority, r.run_id, r.strikes, r.edition
     ), kept AS (
         INSERT INTO owned AS o (shard, namespace, run_id, host_id, priority, strikes, on_trial, edition)

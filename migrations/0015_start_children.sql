@@ -60,16 +60,23 @@ END $$;
 -- that a host is at.
 CREATE FUNCTION cancel_released(p_limit integer, OUT released integer, OUT owned_runs uuid[]) LANGUAGE plpgsql AS $$
 DECLARE
+    parents uuid[];
+    calls integer[];
     ids uuid[];
 BEGIN
-    SELECT array_agg(c.child_id) INTO ids FROM (SELECT c.child_id FROM children c WHERE c.released LIMIT p_limit) c;
+    SELECT array_agg(c.run_id), array_agg(c.call), array_agg(c.child_id) INTO parents, calls, ids
+    FROM (SELECT c.run_id, c.call, c.child_id FROM children c WHERE c.released LIMIT p_limit) c;
     released := coalesce(cardinality(ids), 0);
     IF released = 0 THEN
         RETURN;
     END IF;
     -- The runs first and then their rows here, as when a child is closed.
     PERFORM lock_runs(ids);
-    WITH gone AS (DELETE FROM children c WHERE c.released AND c.child_id = ANY (ids) RETURNING c.child_id)
+    WITH gone AS (
+        DELETE FROM children c USING unnest(parents, calls, ids) AS u (run_id, call, child_id)
+        WHERE c.shard = shard_of(u.run_id) AND c.run_id = u.run_id AND c.call = u.call AND c.child_id = u.child_id AND c.released
+        RETURNING c.child_id
+    )
     SELECT array_agg(g.child_id) INTO ids FROM gone g;
     WITH asked AS (
         UPDATE runs r SET cancelled_at = clock_timestamp() FROM unnest(ids) AS u (run_id)

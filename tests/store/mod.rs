@@ -8,6 +8,7 @@ mod pages;
 mod queueing;
 mod resumes;
 mod retention;
+mod rows_read;
 mod seals;
 mod search;
 mod second_wall;

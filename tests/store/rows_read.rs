@@ -1,0 +1,129 @@
+//! What hosts ask for all the time reads what it is about, whatever else waits: each is asked of a database whose tables are full and
+//! whose statistics say so, and the rows that it reads are counted.
+
+use super::sql::{Sql, event, park};
+
+/// Rows in each of the tables.
+const MANY: u64 = 20_000;
+
+/// Rows that may be read of one table by what is about ten runs: sixteen shards, and each index that leads there.
+const FEW: u64 = 100;
+
+impl Sql {
+    /// Many runs that are ready, due, paused and with another host, letters to them, events of theirs, children that nobody wants; and the
+    /// statistics of it.
+    async fn fill(&mut self) {
+        self.run(&format!(
+            "CREATE FUNCTION new_runs() RETURNS SETOF runs LANGUAGE sql AS $$
+                 INSERT INTO runs (shard, run_id, namespace, workflow, component, version, durability, seed, input)
+                 SELECT shard_of(u.id), u.id, 'default', 'w', 'c', 1, 0, uuid_send(u.id), '1'
+                 FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {MANY})) u RETURNING *
+             $$"
+        ))
+        .await;
+        for statement in [
+            "SELECT take_lease('00000000-0000-0000-0000-000000000002', 'another', '1h')",
+            "INSERT INTO ready (shard, namespace, run_id, strikes) SELECT shard, namespace, run_id, 0 FROM new_runs()",
+            "INSERT INTO owned (shard, namespace, run_id, host_id, strikes)
+             SELECT shard, namespace, run_id, '00000000-0000-0000-0000-000000000002', 0 FROM new_runs()",
+            "INSERT INTO parked (shard, namespace, run_id, wake_at, strikes, signals, updates, open_calls)
+             SELECT shard, namespace, run_id, now() - interval '1 second', 0, '{go}', '{}', '[]' FROM new_runs()",
+            "INSERT INTO paused (shard, namespace, run_id, strikes, open_calls) SELECT shard, namespace, run_id, 0, '[]' FROM new_runs()",
+            "INSERT INTO children (shard, run_id, call, child_id, abandon, released)
+             SELECT shard, run_id, 1, gen_random_uuid(), false, true FROM parked",
+            "INSERT INTO inbox (shard, run_id, kind, name, payload) SELECT shard, run_id, 0, 'x', '1' FROM parked",
+            "INSERT INTO events (shard, run_id, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at)
+             SELECT shard, run_id, n, 0, n, 's', '1', 1, false, '1', now(), now() FROM parked, generate_series(0, 1) n",
+            "INSERT INTO attempts (shard, run_id, call, attempt, step, attempt_limit, started_at, failure, ended_at)
+             SELECT shard, run_id, 2, 1, 's', 3, now(), '{}', now() FROM parked",
+            "ANALYZE",
+            // As hosts' sessions are.
+            "SET plan_cache_mode = force_generic_plan",
+            "SET enable_seqscan = off",
+            "SET jit = off",
+        ] {
+            self.run(statement).await;
+        }
+    }
+
+    /// Of which table this reads most rows, and how many; as if it had never been asked.
+    async fn most_read(&mut self, statement: &str) -> (String, u64) {
+        let read = "(SELECT coalesce(jsonb_object_agg(relname, seq_tup_read + idx_tup_fetch) FILTER (WHERE idx_tup_fetch IS NOT NULL), '{}')
+                     FROM pg_stat_xact_user_tables)";
+        self.run("BEGIN").await;
+        let before = self.value(&format!("SELECT {read} AS read")).await;
+        self.run(statement).await;
+        let after = self.value(&format!("SELECT {read} AS read")).await;
+        self.run("ROLLBACK").await;
+        let tables = after["read"].as_object().expect("tables").iter();
+        let read = tables.map(|(table, rows)| {
+            let before = before["read"][table].as_u64().unwrap_or_default();
+            (table.clone(), rows.as_u64().expect("a number") - before)
+        });
+        read.max_by_key(|(_, rows)| *rows).expect("a table")
+    }
+}
+
+#[tokio::test]
+async fn what_hosts_ask_for_reads_no_more_than_it_is_about_however_much_waits() {
+    let mut sql = Sql::new().await;
+    sql.fill().await;
+    let (host, mine) = (sql.host, sql.start(true).await);
+    let of = async |sql: &mut Sql, table: &str| {
+        let run = sql.value(&format!("SELECT run_id FROM {table} OFFSET 77 LIMIT 1")).await;
+        run["run_id"].as_str().expect("an id").to_owned()
+    };
+    let (waits, paused) = (of(&mut sql, "parked").await, of(&mut sql, "paused").await);
+    sql.run(&format!("UPDATE runs SET paused_at = now() WHERE shard = shard_of('{paused}') AND run_id = '{paused}'"))
+        .await;
+    let commit = |parts: &str| sql.commit(1, parts, "");
+    let statements = [
+        format!("SELECT claim('{host}', 1, 3::smallint, 10, 100)"),
+        format!("SELECT claim_suspect('{host}', 1, 3::smallint)"),
+        format!("SELECT standing('{{{waits}}}')"),
+        format!("SELECT orphans('{host}', 1, '{{}}', '1s')"),
+        format!("SELECT renew_lease('{host}', 1, '1h')"),
+        format!("SELECT reap('{host}', '1h', '1h')"),
+        "SELECT fire_timers(10)".to_owned(),
+        "SELECT release_paused('default', -1::smallint, '00000000-0000-0000-0000-000000000000', 10)".to_owned(),
+        "SELECT cancel_released(10)".to_owned(),
+        format!("SELECT send_signal('default', '{waits}', 'go', '1', 'id', 10)"),
+        format!("SELECT send_update('default', '{waits}', 'go', '1', 'id', 10)"),
+        format!("SELECT request_cancel('default', '{waits}')"),
+        format!("SELECT pause_run('default', '{waits}', 'cli:a')"),
+        format!("SELECT resume_run('default', '{paused}', 'cli:a')"),
+        format!("SELECT terminate_run('default', '{waits}', '{{}}')"),
+        format!("SELECT migrate_run('default', '{waits}', 1, 1, 0, 2, 'cli:a')"),
+        format!("SELECT get_run('default', '{waits}')"),
+        format!("SELECT not_open('{{{waits}}}')"),
+        format!("SELECT rewound_runs('{{{waits}}}', '1h')"),
+        format!("SELECT step_readiness('default', '{{{waits}}}')"),
+        format!("SELECT run_context('default', '{{{waits}}}')"),
+        commit(&park(mine)),
+        commit(&event(mine, 0, "1")),
+        commit(&format!("x_runs => '{{{waits}}}', x_calls => '{{1}}'")),
+        commit(&format!("d_runs => '{{{waits}}}', d_inbox => '{{1}}'")),
+        commit(&format!("t_runs => '{{{mine}}}', t_tags => '{{a}}'")),
+        commit(&format!("v_runs => '{{{mine}}}', v_keys => '{{k}}', v_values => ARRAY['1'::bytea]")),
+        commit(&format!(
+            "c_runs => '{{{mine}}}', c_states => '{{1}}', c_results => ARRAY['1'::bytea], c_ats => ARRAY[now()], c_codes => '{{NULL}}'"
+        )),
+        commit(&format!(
+            "s_runs => '{{{mine}}}', s_calls => '{{0}}', s_children => ARRAY[gen_random_uuid()], s_workflows => '{{w}}',
+             s_inputs => ARRAY['1'::bytea], s_seeds => ARRAY['\\x00000000000000000000000000000000'::bytea], s_abandon => '{{f}}',
+             s_detached => '{{f}}'"
+        )),
+        commit(&format!(
+            "n_runs => '{{{mine}}}', n_generations => '{{1}}', n_seqs => '{{0}}', n_calls => '{{0}}', n_inputs => ARRAY['1'::bytea],
+             n_ats => ARRAY[now()], n_told => '{{NULL}}'"
+        )),
+        format!(
+            "SELECT start_runs('{host}', 1, '{{default}}', ARRAY[gen_random_uuid()], '{{w}}', '{{0}}',
+             ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea], '{{NULL}}')"
+        ),
+    ];
+    for statement in statements {
+        let (table, rows) = sql.most_read(&statement).await;
+        assert!(rows <= FEW, "{rows} rows of {table} are read by {statement}");
+    }
+}
