@@ -20,7 +20,7 @@ CREATE TABLE audit_log (
 );
 COMMENT ON COLUMN audit_log.namespace IS 'A namespace, or * for what belongs to none.';
 COMMENT ON COLUMN audit_log.who IS 'The id of an API key; cli:NAME for an account of the machine that the command line wrote from; dev for a host without authentication.';
-COMMENT ON COLUMN audit_log.what IS 'A stable word: component.deploy, concurrency.set, grant.add, grant.remove, key.create, key.revoke, key.rotate, namespace.change, namespace.create, namespace.pause, namespace.resume, rate-limit.set, rate-limit.unset, run.cancel, run.fork, run.migrate, run.pause, run.resume, run.retry, run.rewind, run.terminate, schedule.backfill, schedule.change, schedule.create, schedule.delete, schedule.pause, schedule.resume, schedule.trigger, secret.delete, secret.set, version.delete, version.deprecate, version.undeprecate, version.use, workflow.pause, workflow.resume.';
+COMMENT ON COLUMN audit_log.what IS 'A stable word: component.deploy, concurrency.set, data-key.rewrap, data-key.rotate, grant.add, grant.remove, key.create, key.revoke, key.rotate, namespace.change, namespace.create, namespace.pause, namespace.recount, namespace.resume, rate-limit.set, rate-limit.unset, run.cancel, run.fork, run.migrate, run.pause, run.resume, run.retry, run.rewind, run.terminate, schedule.backfill, schedule.change, schedule.create, schedule.delete, schedule.pause, schedule.resume, schedule.trigger, secret.delete, secret.set, version.delete, version.deprecate, version.undeprecate, version.use, workflow.pause, workflow.resume.';
 COMMENT ON COLUMN audit_log.details IS 'JSON, without payloads and without secrets. A text, because the hash is over these very characters.';
 
 CREATE TABLE audit_heads (

@@ -88,7 +88,7 @@ END $$;
 
 -- Count anew what a namespace keeps: its documents, and 100 bytes for each row. What hosts said before is forgotten; a crash of
 -- one of them, or whatever else made the number wrong, is mended. Takes as long as it takes to read all of it.
-CREATE FUNCTION recount_storage(p_namespace text) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION recount_storage(p_namespace text, p_who text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     total bigint;
 BEGIN
@@ -133,5 +133,6 @@ BEGIN
     VALUES (p_namespace, '00000000-0000-0000-0000-000000000000', total)
     -- A host has just said something about it: that is new.
     ON CONFLICT (namespace, host_id) DO UPDATE SET bytes = s.bytes + excluded.bytes;
+    PERFORM audit('*', p_who, 'namespace.recount', p_namespace, jsonb_build_object('bytes', total)::text);
     RETURN total;
 END $$;

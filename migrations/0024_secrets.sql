@@ -47,8 +47,22 @@ BEGIN
     RETURN QUERY SELECT k.* FROM data_keys k WHERE k.namespace = p_namespace AND k.is_current;
 END $$;
 
+-- Keep a data key under another master key. Returns whether it was under p_old still, when this was asked for.
+CREATE FUNCTION rewrap_data_key(p_namespace text, p_key_id uuid, p_master_key_id text, p_wrapped bytea, p_old text, p_who text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE data_keys k SET master_key_id = p_master_key_id, wrapped = p_wrapped
+    WHERE k.namespace = p_namespace AND k.key_id = p_key_id AND k.master_key_id = p_old;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM audit(p_namespace, p_who, 'data-key.rewrap', p_key_id::text,
+                  jsonb_build_object('from', p_old, 'to', p_master_key_id)::text);
+    RETURN true;
+END $$;
+
 -- Make a data key the current one of its namespace; what was sealed under others stays readable.
-CREATE FUNCTION rotate_data_key(p_namespace text, p_key_id uuid, p_master_key_id text, p_wrapped bytea)
+CREATE FUNCTION rotate_data_key(p_namespace text, p_key_id uuid, p_master_key_id text, p_wrapped bytea, p_who text)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     seals boolean;
@@ -58,6 +72,7 @@ BEGIN
     UPDATE data_keys k SET is_current = false WHERE k.namespace = p_namespace AND k.is_current;
     INSERT INTO data_keys (namespace, key_id, master_key_id, wrapped, is_current, opens_payloads)
     VALUES (p_namespace, p_key_id, p_master_key_id, p_wrapped, true, seals);
+    PERFORM audit(p_namespace, p_who, 'data-key.rotate', p_key_id::text, '{}');
 END $$;
 
 -- Forget the data keys that nothing is sealed under any more. Returns how many there were.

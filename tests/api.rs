@@ -1,6 +1,7 @@
 //! The HTTP API as programs see it.
 
 mod audit;
+mod audited;
 mod auth;
 mod keys;
 mod overview;

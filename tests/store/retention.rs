@@ -194,12 +194,12 @@ async fn what_is_archived_and_dropped_is_counted_as_a_recount_counts_it() {
     let name = namespace("default");
     ended_runs(&database, "default", 100).await;
     let bytes = async || store.get_namespace(&name).await.expect("read").expect("a namespace").stored_bytes;
-    store.recount_storage(&name).await.expect("counted");
+    store.recount_storage(&name, &Who::Dev).await.expect("counted");
     assert_eq!(pass(&store, "default", 30).await, 100);
     let archived = bytes().await;
     let stored = "SELECT sum(100 + pg_column_size(lines))::bigint FROM archived_runs";
     assert_eq!(archived, database.count(stored).await);
-    assert_eq!(store.recount_storage(&name).await.expect("counted"), archived);
+    assert_eq!(store.recount_storage(&name, &Who::Dev).await.expect("counted"), archived);
     let stats = store.retention_stats(&name).await.expect("counted");
     let shown: Vec<_> =
         stats.iter().map(|age| (&*age.ended, age.runs, age.archived_runs, age.archived_bytes)).collect();
@@ -211,7 +211,7 @@ async fn what_is_archived_and_dropped_is_counted_as_a_recount_counts_it() {
     let day = store.ripe_archives().await.expect("looked").remove(0).day;
     let mut session = store.archivist().await.expect("a session");
     assert_eq!(session.drop_archive(day, &[]).await.expect("dropped"), Some(100));
-    assert_eq!((bytes().await, store.recount_storage(&name).await.expect("counted")), (0, 0));
+    assert_eq!((bytes().await, store.recount_storage(&name, &Who::Dev).await.expect("counted")), (0, 0));
     assert_eq!(database.count("SELECT count(*) FROM archived_runs").await, 0);
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::Problem;
+use super::auth::Caller;
 use super::extract::Path;
 use super::view::NamespaceView;
 use crate::model::Namespace;
@@ -24,8 +25,9 @@ use crate::worker::Host;
 )]
 pub(super) async fn recount_namespace(
     State(host): State<Arc<Host>>,
+    Caller(who): Caller,
     Path(namespace): Path<Namespace>,
 ) -> Result<Json<NamespaceView>, Problem> {
-    host.recount_storage(&namespace).await?;
+    host.recount_storage(&namespace, &who).await?;
     Ok(Json(NamespaceView::new(host.get_namespace(&namespace).await?, host.default_limits())))
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use super::credentials::account;
 use super::master_key::{MasterKeyOptions, read_file};
 use super::{Done, output};
 use crate::run;
@@ -39,7 +40,7 @@ impl Rewrap {
             keys = keys.and_older(read_file(file)?);
         }
         let store = Store::connect(&self.database_url, &self.schema).await?;
-        let done = run::rewrap(&store, &keys, self.new_data_keys).await?;
+        let done = run::rewrap(&store, &keys, self.new_data_keys, &account()).await?;
         store.close().await;
         if as_json {
             let run::Rewrapped { wrapped, unchanged, resealed } = done;

@@ -142,7 +142,12 @@ pub struct Rewrapped {
 
 /// Wrap all data keys under the current master key; with `new_data_keys`, make new ones and seal all secrets anew as well.
 /// What is interrupted can be begun again.
-pub async fn rewrap(store: &Store, keys: &MasterKeys, new_data_keys: bool) -> Result<Rewrapped, SecretError> {
+pub async fn rewrap(
+    store: &Store,
+    keys: &MasterKeys,
+    new_data_keys: bool,
+    who: &Who,
+) -> Result<Rewrapped, SecretError> {
     let mut done = Rewrapped::default();
     let mut namespaces = Vec::new();
     for old in store.data_keys().await? {
@@ -153,12 +158,12 @@ pub async fn rewrap(store: &Store, keys: &MasterKeys, new_data_keys: bool) -> Re
         }
         let key = unwrap(keys, &old)?;
         let new = wrap(keys, &old.namespace, &key)?;
-        done.wrapped += u32::from(store.rewrap_data_key(&new, &old.master_key_id).await?);
+        done.wrapped += u32::from(store.rewrap_data_key(&new, &old.master_key_id, who).await?);
     }
     namespaces.dedup();
     for namespace in namespaces.into_iter().filter(|_| new_data_keys) {
         let new = new_data_key(keys, &namespace)?;
-        store.rotate_data_key(&new).await?;
+        store.rotate_data_key(&new, who).await?;
         let key = unwrap(keys, &new)?;
         for sealed in store.sealed_secrets(&namespace, None).await? {
             let secret = open(keys, &sealed)?;

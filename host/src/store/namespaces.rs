@@ -121,11 +121,11 @@ impl Store {
     }
 
     /// Count anew what a namespace keeps. Reads all of it. Returns the bytes.
-    pub async fn recount_storage(&self, namespace: &Namespace) -> Result<i64> {
+    pub async fn recount_storage(&self, namespace: &Namespace, who: &Who) -> Result<i64> {
         if self.get_namespace(namespace).await?.is_none() {
             return Err(Error::NoSuchNamespace);
         }
-        let recounted = sqlx::query_scalar("SELECT recount_storage($1)").bind(&**namespace);
+        let recounted = sqlx::query_scalar("SELECT recount_storage($1, $2)").bind(&**namespace).bind(who.to_string());
         Ok(recounted.fetch_one(&self.pool).await?)
     }
 }

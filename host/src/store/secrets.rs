@@ -85,28 +85,27 @@ impl Store {
     }
 
     /// Keep a data key wrapped anew. Nothing happens if somebody else has done so since it was read under `old_master`.
-    pub async fn rewrap_data_key(&self, rewrapped: &WrappedKey, old_master: &str) -> Result<bool> {
-        let updated = sqlx::query(
-            "UPDATE data_keys SET master_key_id = $3, wrapped = $4 \
-             WHERE namespace = $1 AND key_id = $2 AND master_key_id = $5",
-        )
-        .bind(&*rewrapped.namespace)
-        .bind(rewrapped.key_id)
-        .bind(&rewrapped.master_key_id)
-        .bind(&rewrapped.wrapped)
-        .bind(old_master)
-        .execute(&self.pool)
-        .await?;
-        Ok(updated.rows_affected() > 0)
+    pub async fn rewrap_data_key(&self, rewrapped: &WrappedKey, old_master: &str, who: &Who) -> Result<bool> {
+        let is_rewrapped = sqlx::query_scalar("SELECT rewrap_data_key($1, $2, $3, $4, $5, $6)")
+            .bind(&*rewrapped.namespace)
+            .bind(rewrapped.key_id)
+            .bind(&rewrapped.master_key_id)
+            .bind(&rewrapped.wrapped)
+            .bind(old_master)
+            .bind(who.to_string())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(is_rewrapped)
     }
 
     /// Make a new data key the current one of its namespace.
-    pub async fn rotate_data_key(&self, new: &WrappedKey) -> Result<()> {
-        sqlx::query("SELECT rotate_data_key($1, $2, $3, $4)")
+    pub async fn rotate_data_key(&self, new: &WrappedKey, who: &Who) -> Result<()> {
+        sqlx::query("SELECT rotate_data_key($1, $2, $3, $4, $5)")
             .bind(&*new.namespace)
             .bind(new.key_id)
             .bind(&new.master_key_id)
             .bind(&new.wrapped)
+            .bind(who.to_string())
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -66,10 +66,10 @@ impl Host {
     }
 
     /// Count anew what a namespace keeps. Returns the bytes.
-    pub async fn recount_storage(&self, namespace: &Namespace) -> store::Result<i64> {
+    pub async fn recount_storage(&self, namespace: &Namespace, who: &Who) -> store::Result<i64> {
         // What was written before is among what is counted.
         self.save_storage().await?;
-        let bytes = self.store.recount_storage(namespace).await?;
+        let bytes = self.store.recount_storage(namespace, who).await?;
         self.namespaces.forget(namespace).await;
         Ok(bytes)
     }
