@@ -55,8 +55,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "flood of children",
         "breeds-without-end",
-        // Each child starts two of its own kind, and waits for them: every limit of a run is kept, and the family has none but the
-        // namespace's storage. Here it is cut off where nobody has such a workflow.
+        // Here it is cut off where nobody has such a workflow; `breeding.rs` has one that is not.
         starts("(drop (call $child_start (i32.const 264) (i32.const 1) (i32.const 256) (i32.const 4) (i32.const 1) (i32.const 0))) (call $waiting)"),
         "step unknown-workflow",
     ),

@@ -25,6 +25,34 @@ pub(crate) struct Case {
     pub(crate) is_slow: bool,
 }
 
+/// What a message says with each code that is about a limit: which one it is, as operators write it.
+const LIMITS: [(&str, &[&str]); 17] = [
+    ("memory-exceeded", &["(memory_bytes)"]),
+    ("table-exceeded", &["(table_elements)"]),
+    ("fuel-exhausted", &["(event_fuel)", "(step_fuel)"]),
+    ("time-exceeded", &["(event_time_ms)"]),
+    ("stack-exhausted", &["(stack_bytes)"]),
+    ("hostcall-exceeded", &["(hostcall_bytes)"]),
+    ("too-many-resources", &["(resources)"]),
+    ("instance-too-large", &["(instances)", "(memories)", "(tables)"]),
+    ("payload-too-large", &["(payload_bytes)", "(heartbeat_bytes)"]),
+    ("random-too-long", &["(random_bytes)"]),
+    ("too-many-calls", &["(open_calls)"]),
+    ("open-calls-too-large", &["(open_call_bytes)"]),
+    ("too-many-timers", &["(open_timers)"]),
+    ("too-many-children", &["(open_children)", "(children)"]),
+    ("history-too-long", &["(events)", "(history_bytes)"]),
+    ("too-many-keys", &["(published_keys)"]),
+    ("published-too-large", &["(published_bytes)"]),
+];
+
+/// Whether the message that comes with a code names its limit, if it has one.
+fn names_its_limit(verdict: &str, message: &str) -> bool {
+    let code = verdict.rsplit(' ').next().unwrap_or_default();
+    let limit = LIMITS.iter().find(|(limited, _)| *limited == code);
+    limit.is_none_or(|(_, names)| names.iter().any(|name| message.contains(name)))
+}
+
 impl Case {
     /// A guest, what it tries, and what becomes of it.
     pub(crate) const fn new(vector: &'static str, name: &'static str, guest: Guest, verdict: &'static str) -> Self {
@@ -45,6 +73,12 @@ impl Case {
     pub(crate) async fn check(&self, api: &Api) -> Result<(), String> {
         let (verdict, message) = self.run(api).await;
         let is_expected = self.verdict.split(" | ").any(|expected| expected == verdict);
+        if !names_its_limit(&verdict, &message) {
+            return Err(format!(
+                "{} ({}): {verdict}: {message}\n  and does not name the limit",
+                self.name, self.vector
+            ));
+        }
         if is_expected && message.contains(self.says) {
             return Ok(());
         }

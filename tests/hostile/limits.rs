@@ -69,6 +69,7 @@ fn rows() -> Vec<Row> {
         row("table_elements", 1_000, corpus("table-stepwise"), "quarantined table-exceeded", "1000", ""),
         row("event_fuel", 10_000, counts, "quarantined fuel-exhausted", "10000 instructions, about, are the most (event_fuel)", "completed"),
         row("step_fuel", 10_000, step_counts, "step fuel-exhausted", "10000 instructions, about, are the most (step_fuel)", "completed"),
+        row("step_time_ms", 200, corpus("loops-in-step"), "step timeout", "200ms, which is the most that one may take (step_time_ms)", ""),
         row("event_time_ms", 300, corpus("loops-in-start"), "quarantined time-exceeded", "300 ms are the most (event_time_ms)", "quarantined fuel-exhausted"),
         row("hostcall_bytes", 500_000, corpus("asks-with-too-much"), "quarantined hostcall-exceeded", "(hostcall_bytes)", "quarantined payload-too-large"),
         row("resources", 10, Reaches::Own(steps(HOLDS)), "step too-many-resources", "(resources)", "completed"),
@@ -87,7 +88,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Those that are reached elsewhere, each by itself.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("memories", "hostile/mod.rs: a_component_of_more_parts_than_its_namespace_may_have_is_refused"),
     ("tables", "the same"),
     ("instances", "the same"),
@@ -102,6 +103,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("http_requests", "hostile/outbound.rs: an_attempt_sends_and_receives_so_much_and_no_more"),
     ("http_request_bytes", "the same"),
     ("http_response_bytes", "the same"),
+    ("http_time_ms", "hostile/outbound.rs: a_request_that_takes_longer_than_it_may_fails_and_the_step_hears_of_it"),
     ("schedules", "schedules.rs: a_schedule_that_cannot_be_is_refused_with_what_is_wrong"),
     ("storage_bytes", "namespaces.rs: a_namespace_that_is_full_takes_nothing_more_and_goes_on_when_there_is_room"),
 ];
@@ -178,7 +180,10 @@ async fn what_a_namespace_s_runs_write_down_is_bounded_as_it_is_told() {
     let run = short.end(&short.start("steps", json!(5)).await).await;
     let report = document(&run);
     assert_eq!((&report["code"], run.events), (&json!("history-too-long"), 1), "{report}");
-    assert!(report["message"].as_str().is_some_and(|message| message.contains("1 are the most")), "{report}");
+    assert!(
+        report["message"].as_str().is_some_and(|message| message.contains("1 are the most (history_bytes)")),
+        "{report}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Here are those that are stopped at once; `cargo hostile` runs all of them against a host in a process of its own, and measures
 //! what they do to it.
 
+mod breeding;
 mod calls;
 mod case;
 mod component;

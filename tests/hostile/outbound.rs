@@ -155,6 +155,21 @@ async fn an_attempt_sends_and_receives_so_much_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_request_that_takes_longer_than_it_may_fails_and_the_step_hears_of_it() {
+    // It is connected, and nobody ever answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let guest = GuestLimits { http_time_ms: 300, ..GuestLimits::default() };
+    let post = Post::open(Limits { guest, ..Limits::default() }, "127.0.0.1:*").await;
+    let url = format!("http://{}/", silent.local_addr().expect("an address"));
+    // The step may take twenty seconds, and a request by itself ten minutes.
+    let run = post.api.start("errand", get(url)).await;
+    let failure = document(&post.api.end(&run).await);
+    assert_eq!(failure["message"], "ErrorCode::ConnectionReadTimeout", "{failure}");
+    let lines = post.api.logs(&run).await;
+    assert_eq!(lines, ["a request took longer than 300ms, which is the most (http_time_ms)"]);
+}
+
+#[tokio::test]
 async fn what_belongs_to_a_connection_is_the_host_s() {
     let service = Service::open("127.0.0.1").await;
     let post = Post::open(Limits::default(), "127.0.0.1:*").await;

@@ -62,7 +62,7 @@ impl Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// Too many are open.
-    #[error("{0} calls are open, and no more may be")]
+    #[error("{0} calls are open, and no more may be (open_calls)")]
     TooManyOpen(usize),
     /// The run has used up the numbers.
     #[error("the run has made as many calls as a run can make")]

@@ -14,12 +14,7 @@ pub(super) fn name(text: &str) -> Result<Name, Violation> {
 }
 
 pub(super) fn payload(bytes: Vec<u8>, limits: &GuestLimits) -> Result<Payload, Violation> {
-    document(bytes, limits.payload_bytes)
-}
-
-/// The same, for what may not be as long.
-pub(super) fn document(bytes: Vec<u8>, bytes_max: usize) -> Result<Payload, Violation> {
-    Payload::new(bytes, bytes_max).map_err(|error| {
+    Payload::new(bytes, limits.payload_bytes).map_err(|error| {
         let code = match error {
             PayloadError::TooLarge { .. } => "payload-too-large",
             PayloadError::Invalid(_) => "invalid-payload",

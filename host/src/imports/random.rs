@@ -10,7 +10,8 @@ impl Host for WorkflowContext {
     fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         let most = self.limits.random_bytes;
         if length > most {
-            let message = format!("the guest asked for {length} random bytes at once, and {most} are the most");
+            let message =
+                format!("the guest asked for {length} random bytes at once, and {most} are the most (random_bytes)");
             return Err(Violation::new("random-too-long", message).into());
         }
         let mut bytes = vec![0; length as usize];

@@ -39,22 +39,24 @@ impl Usage {
         let GuestLimits { open_call_bytes, open_timers, open_children, children, .. } = *limits;
         if self.open_bytes > open_call_bytes {
             let message = format!(
-                "the calls that are open hand over {} bytes, and {open_call_bytes} are the most; keep the data elsewhere and pass \
-                 references",
+                "the calls that are open hand over {} bytes, and {open_call_bytes} are the most (open_call_bytes); keep the data \
+                 elsewhere and pass references",
                 self.open_bytes
             );
             return Err(Violation::new("open-calls-too-large", message));
         }
         if self.open_timers > open_timers {
-            return Err(Violation::new("too-many-timers", format!("more than {open_timers} timers are open at once")));
+            let message = format!("more than {open_timers} timers are open at once (open_timers)");
+            return Err(Violation::new("too-many-timers", message));
         }
         if self.open_children > open_children {
-            let message = format!("the run waits for more than {open_children} children at once");
+            let message = format!("the run waits for more than {open_children} children at once (open_children)");
             return Err(Violation::new("too-many-children", message));
         }
         if self.children > children {
-            let message =
-                format!("the run has started more than {children} children: it has to continue as new before that");
+            let message = format!(
+                "the run has started more than {children} children (children): it has to continue as new before that"
+            );
             return Err(Violation::new("too-many-children", message));
         }
         Ok(())
@@ -81,9 +83,12 @@ impl Usage {
     /// Whether the history, of this many events, may have one more.
     pub(super) fn check_history(&self, length: u32, limits: &GuestLimits) -> Result<(), Violation> {
         let what = if length >= limits.events {
-            format!("{length} events")
+            format!("{length} events (events)")
         } else if self.history_bytes >= limits.history_bytes {
-            format!("{} bytes in its events, and {} are the most", self.history_bytes, limits.history_bytes)
+            format!(
+                "{} bytes in its events, and {} are the most (history_bytes)",
+                self.history_bytes, limits.history_bytes
+            )
         } else {
             return Ok(());
         };
@@ -112,11 +117,13 @@ impl Usage {
         self.published_bytes = self.published_bytes + key.len() + length - before;
         let GuestLimits { published_keys, published_bytes, .. } = *limits;
         if is_live && self.published.len() > published_keys {
-            let message = format!("the guest published more than {published_keys} keys");
+            let message = format!("the guest published more than {published_keys} keys (published_keys)");
             return Err(Violation::new("too-many-keys", message));
         }
         if is_live && self.published_bytes > published_bytes {
-            let message = format!("all that the guest published has more than {published_bytes} bytes together");
+            let message = format!(
+                "all that the guest published has more than {published_bytes} bytes together (published_bytes)"
+            );
             return Err(Violation::new("published-too-large", message));
         }
         Ok(replaced.unwrap_or_default())

@@ -92,8 +92,10 @@ limits! {
     /// Milliseconds by the clock for what a workflow does after one event, without those in which others have their turn. Their end is
     /// never recorded as a result.
     event_time_ms: u64 = 5_000,
-    /// Fuel for one attempt of a step. Its time by the clock is the step's own timeout.
+    /// Fuel for one attempt of a step.
     step_fuel: u64 = 20_000_000_000,
+    /// Milliseconds by the clock for one attempt of a step, whatever timeout the step has.
+    step_time_ms: u64 = 24 * 60 * 60 * 1_000,
     /// Bytes that the host allocates for the arguments of one call from the guest.
     hostcall_bytes: usize = 2 << 20,
     /// Handles that one instance may hold at once.
@@ -142,6 +144,8 @@ limits! {
     http_request_bytes: u64 = 10 << 20,
     /// Bytes of the bodies of all responses that one attempt reads.
     http_response_bytes: u64 = 10 << 20,
+    /// Milliseconds that a request of a step may take to connect, then to the first byte of its answer, and between two of its bytes.
+    http_time_ms: u64 = 600_000,
     /// Schedules that a namespace may have.
     schedules: u32 = 1_000,
     /// Bytes of everything that a namespace keeps in the database, about.
@@ -183,6 +187,16 @@ impl GuestLimits {
     /// [`event_time_ms`](Self::event_time_ms).
     pub fn event_time(&self) -> Duration {
         Duration::from_millis(self.event_time_ms)
+    }
+
+    /// [`step_time_ms`](Self::step_time_ms).
+    pub fn step_time(&self) -> Duration {
+        Duration::from_millis(self.step_time_ms)
+    }
+
+    /// [`http_time_ms`](Self::http_time_ms).
+    pub fn http_time(&self) -> Duration {
+        Duration::from_millis(self.http_time_ms)
     }
 
     /// These, but for what a namespace has of its own. What is its own was checked when it was set; where the operator allows less

@@ -15,7 +15,9 @@ pub struct Payload(Bytes);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// Too long.
-    #[error("the payload has {length} bytes, and {limit} are the most; keep the data elsewhere and pass a reference")]
+    #[error(
+        "the payload has {length} bytes, and {limit} are the most (payload_bytes); keep the data elsewhere and pass a reference"
+    )]
     TooLarge {
         /// What it has, in bytes.
         length: usize,

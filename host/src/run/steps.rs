@@ -175,7 +175,7 @@ impl StepRunner {
             max_attempts: step.retry.max_attempts,
             name: step.name.clone(),
             input: step.input.clone(),
-            timeout: step.timeout,
+            timeout: step.timeout.min(self.limits.step_time()),
             log: LogBuffer::new(&self.limits),
             earlier_heartbeat: step.heartbeat.clone(),
             heartbeat: watch::Sender::new(None),
@@ -219,7 +219,9 @@ impl Attempt {
             Ok(Err(_panic)) => Err(Failure::retryable("host-error", "the host panicked over the attempt")),
             Err(_elapsed) => {
                 let took = humantime::format_duration(self.timeout);
-                Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}")))
+                let is_most = self.timeout == runner.limits.step_time();
+                let limit = if is_most { ", which is the most that one may take (step_time_ms)" } else { "" };
+                Err(Failure::retryable(code::TIMEOUT, format!("the attempt took longer than {took}{limit}")))
             }
         };
         let (call, attempt, heartbeat) = (self.call, self.number, self.heartbeat.borrow().clone());

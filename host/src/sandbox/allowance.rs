@@ -63,7 +63,10 @@ impl Allowance {
         // A refusal that the guest went on after is not why it fails later.
         *self.last() = None;
         if self.used.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.http_requests {
-            let message = format!("the attempt has sent {} requests, which are the most", self.limits.http_requests);
+            let message = format!(
+                "the attempt has sent {} requests, which are the most (http_requests)",
+                self.limits.http_requests
+            );
             return Err(Refusal::new(Rule::TooManyRequests, message));
         }
         let (uri, method) = (request.uri().clone(), request.method().as_str().to_owned());
@@ -178,11 +181,13 @@ impl Allowance {
 }
 
 fn too_large(way: Way, most: u64) -> Refusal {
-    let (rule, bodies) = match way {
-        Way::Out => (Rule::RequestTooLarge, "requests"),
-        Way::In => (Rule::ResponseTooLarge, "responses"),
+    let (rule, bodies, limit) = match way {
+        Way::Out => (Rule::RequestTooLarge, "requests", "http_request_bytes"),
+        Way::In => (Rule::ResponseTooLarge, "responses", "http_response_bytes"),
     };
-    Refusal::new(rule, format!("the bodies of the attempt's {bodies} have more than {most} bytes, which are the most"))
+    let message =
+        format!("the bodies of the attempt's {bodies} have more than {most} bytes, which are the most ({limit})");
+    Refusal::new(rule, message)
 }
 
 pub(super) fn bytes_of(headers: &HeaderMap) -> usize {

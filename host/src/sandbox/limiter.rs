@@ -45,8 +45,10 @@ impl Limiter {
     fn take(&mut self, more: usize) -> Result<bool> {
         let bytes = self.bytes.saturating_add(more);
         if bytes > self.memory_bytes_max {
-            let message =
-                format!("the guest asked for {bytes} bytes of memory, and {} are the most", self.memory_bytes_max);
+            let message = format!(
+                "the guest asked for {bytes} bytes of memory, and {} are the most (memory_bytes)",
+                self.memory_bytes_max
+            );
             return Err(Violation::new("memory-exceeded", message).into());
         }
         self.bytes = bytes;
@@ -63,7 +65,8 @@ impl ResourceLimiter for Limiter {
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         if desired > self.table_elements_max {
             let most = self.table_elements_max;
-            let message = format!("the guest asked for a table of {desired} elements, and {most} are the most");
+            let message =
+                format!("the guest asked for a table of {desired} elements, and {most} are the most (table_elements)");
             return Err(Violation::new("table-exceeded", message).into());
         }
         self.take((desired - current).saturating_mul(TABLE_ELEMENT_BYTES))

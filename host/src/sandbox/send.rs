@@ -28,13 +28,10 @@ use super::placeholder::Filling;
 use super::refusal::{Problem, Refusal, Rule};
 use super::resolve::addresses;
 use super::{Allowance, Gate};
-use crate::model::{Scheme, Secret, Target, TargetHost};
+use crate::model::{Level, Scheme, Secret, Target, TargetHost};
 
 /// A response, and what has to be polled while its body is read.
 pub(super) type Sent = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
-
-/// Where a step's own timeout is longer than this, a request's is not.
-const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Bytes of all headers of a response together.
 const RESPONSE_HEADERS_BYTES_MAX: usize = 64 << 10;
@@ -52,7 +49,7 @@ pub(super) async fn prepare(
     headers: &HeaderMap,
     options: Option<RequestOptions>,
 ) -> Result<Ready, Problem> {
-    let connect_timeout = options.and_then(|options| options.connect_timeout).unwrap_or(TIMEOUT);
+    let connect_timeout = shorter(allowance, options.and_then(|options| options.connect_timeout));
     let filling = Filling::prepare(headers, target, (&*allowance.vault, &allowance.namespace)).await?;
     let gate = allowance.gate.clone();
     gate.pass().await.map_err(|closed| Error::InternalError(Some(closed.to_string())))?;
@@ -61,8 +58,26 @@ pub(super) async fn prepare(
         let stream = connect(allowance, target).await?;
         Ok::<_, Problem>(Guarded { stream, gate, has_passed: false, _place: place })
     };
-    let stream = timeout(connect_timeout, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
+    let stream = timeout(connect_timeout, connecting).await;
+    let stream = stream.map_err(|_| too_slow(allowance, connect_timeout, Error::ConnectionTimeout))??;
     Ok(Ready { stream, filling })
+}
+
+/// As long as the guest asks for, and no longer than it may.
+fn shorter(allowance: &Allowance, asked: Option<Duration>) -> Duration {
+    let most = allowance.limits.http_time();
+    asked.map_or(most, |asked| asked.min(most))
+}
+
+/// What a step hears of a server that took longer than this. If the guest has not asked for that, its log says where it comes from.
+fn too_slow(allowance: &Allowance, after: Duration, error: Error) -> Error {
+    if after == allowance.limits.http_time() {
+        let took = humantime::format_duration(after);
+        allowance
+            .log
+            .write(Level::Warn, &format!("a request took longer than {took}, which is the most (http_time_ms)"));
+    }
+    error
 }
 
 /// Send a request. Its first byte leaves only if the gate is still open at that moment.
@@ -72,8 +87,8 @@ pub(super) async fn send(
     options: Option<RequestOptions>,
     allowance: Arc<Allowance>,
 ) -> Result<Sent, Problem> {
-    let first_byte_timeout = options.and_then(|options| options.first_byte_timeout).unwrap_or(TIMEOUT);
-    let between_bytes_timeout = options.and_then(|options| options.between_bytes_timeout).unwrap_or(TIMEOUT);
+    let first_byte_timeout = shorter(&allowance, options.and_then(|options| options.first_byte_timeout));
+    let between_bytes_timeout = shorter(&allowance, options.and_then(|options| options.between_bytes_timeout));
     let Ready { stream, filling } = ready;
     let http1 = http1::Builder::new().max_buf_size(RESPONSE_HEADERS_BYTES_MAX).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = http1.map_err(Error::from)?;
@@ -95,7 +110,8 @@ pub(super) async fn send(
             }
         }
     });
-    let response = response.await.map_err(|_| Error::ConnectionReadTimeout)?;
+    let response = response.await;
+    let response = response.map_err(|_| too_slow(&allowance, first_byte_timeout, Error::ConnectionReadTimeout))?;
     let response = response.map_err(|error| explain(error, &allowance))?;
     if bytes_of(response.headers()) > RESPONSE_HEADERS_BYTES_MAX {
         return Err(headers_too_large().into());
@@ -103,7 +119,11 @@ pub(super) async fn send(
     allowance.check_length(Way::In, response.body().size_hint().lower())?;
     let mut response = response.map(|body| {
         let body = TimeoutBody::new(between_bytes_timeout, body.map_err(Error::from));
-        let body = body.map_err(|error| error.downcast().map_or(Error::ConnectionReadTimeout, |error| *error));
+        let slow = allowance.clone();
+        let body = body.map_err(move |error| match error.downcast() {
+            Ok(error) => *error,
+            Err(_elapsed) => too_slow(&slow, between_bytes_timeout, Error::ConnectionReadTimeout),
+        });
         incoming(body.boxed_unsync(), &allowance, &secrets)
     });
     mask(response.headers_mut(), &secrets);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use windlass::{Failure, Result, http, join_all, send_signal, signal, sleep};
+use windlass::{Failure, Result, child, http, join_all, send_signal, signal, sleep};
 
 #[windlass::workflow]
 async fn panics() -> Result<()> {
@@ -211,6 +211,14 @@ async fn step_recurses() -> Result<()> {
 #[windlass::step(retry(max_attempts = 1))]
 async fn step_nests() -> Result<()> {
     sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+/// Starts two of its own kind, and waits for neither.
+#[windlass::workflow]
+async fn breeds() -> Result<()> {
+    child::<()>("breeds", &()).detach().await?;
+    child::<()>("breeds", &()).detach().await?;
     Ok(())
 }
 
