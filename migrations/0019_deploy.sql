@@ -50,3 +50,35 @@ BEGIN
            is_limited(p_namespace, u.workflow)
     FROM unnest(p_workflows) AS u (workflow);
 END $$;
+
+-- Let the steps of a component send these as well, if they ask for them. Those that were granted before stay.
+CREATE FUNCTION add_grants(p_namespace text, p_component text, p_http text[], p_who text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    added text[];
+BEGIN
+    WITH new AS (
+        INSERT INTO grants (namespace, component, http_grant) SELECT p_namespace, p_component, unnest(p_http)
+        ON CONFLICT DO NOTHING RETURNING http_grant
+    )
+    SELECT array_agg(n.http_grant) INTO added FROM new n;
+    IF added IS NOT NULL THEN
+        PERFORM audit(p_namespace, p_who, 'grant.add', p_component, jsonb_build_object('http', added)::text);
+    END IF;
+END $$;
+
+-- Take these back, exactly as they were granted. Returns how many of them there were.
+CREATE FUNCTION remove_grants(p_namespace text, p_component text, p_http text[], p_who text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    removed text[];
+BEGIN
+    WITH gone AS (
+        DELETE FROM grants g WHERE g.namespace = p_namespace AND g.component = p_component AND g.http_grant = ANY (p_http)
+        RETURNING g.http_grant
+    )
+    SELECT array_agg(g.http_grant) INTO removed FROM gone g;
+    IF removed IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM audit(p_namespace, p_who, 'grant.remove', p_component, jsonb_build_object('http', removed)::text);
+    RETURN cardinality(removed);
+END $$;

@@ -91,8 +91,10 @@ END $$;
 
 -- Returns whether the secret is a new one; null, and nothing is kept, if its data key was forgotten meanwhile.
 CREATE FUNCTION set_secret(
-    p_namespace text, p_name text, p_targets text[], p_header text, p_key_id uuid, p_sealed bytea
+    p_namespace text, p_name text, p_targets text[], p_header text, p_key_id uuid, p_sealed bytea, p_who text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    is_new boolean;
 BEGIN
     PERFORM 1 FROM data_keys k WHERE k.namespace = p_namespace AND k.key_id = p_key_id FOR KEY SHARE;
     IF NOT FOUND THEN
@@ -101,11 +103,31 @@ BEGIN
     INSERT INTO secrets (namespace, name, targets, header, key_id, sealed)
     VALUES (p_namespace, p_name, p_targets, p_header, p_key_id, p_sealed)
     ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        RETURN true;
+    is_new := FOUND;
+    IF NOT is_new THEN
+        UPDATE secrets s
+        SET targets = p_targets, header = p_header, key_id = p_key_id, sealed = p_sealed, updated_at = clock_timestamp()
+        WHERE s.namespace = p_namespace AND s.name = p_name;
     END IF;
-    UPDATE secrets s
-    SET targets = p_targets, header = p_header, key_id = p_key_id, sealed = p_sealed, updated_at = clock_timestamp()
-    WHERE s.namespace = p_namespace AND s.name = p_name;
-    RETURN false;
+    PERFORM audit(p_namespace, p_who, 'secret.set', p_name, jsonb_build_object('for', p_targets, 'header', p_header)::text);
+    RETURN is_new;
+END $$;
+
+-- Keep a secret sealed anew, if it is still as it was read: under p_old_key_id, as p_old_sealed.
+CREATE FUNCTION reseal_secret(
+    p_namespace text, p_name text, p_key_id uuid, p_sealed bytea, p_old_key_id uuid, p_old_sealed bytea
+) RETURNS void LANGUAGE sql AS $$
+    UPDATE secrets s SET key_id = p_key_id, sealed = p_sealed
+    WHERE s.namespace = p_namespace AND s.name = p_name AND s.key_id = p_old_key_id AND s.sealed = p_old_sealed;
+$$;
+
+-- Forget a secret. Returns whether there was one.
+CREATE FUNCTION delete_secret(p_namespace text, p_name text, p_who text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM secrets s WHERE s.namespace = p_namespace AND s.name = p_name;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM audit(p_namespace, p_who, 'secret.delete', p_name, '{}');
+    RETURN true;
 END $$;

@@ -232,7 +232,7 @@ async fn what_cannot_be_done_says_why_and_has_its_exit_code() {
         ");
         insta::assert_snapshot!(show(&listen), @"
         exit code 1
-        error: without authentication the API listens on loopback addresses only, and 0.0.0.0 is none: `windlass serve` without --insecure-no-auth and `windlass dev --auth` ask for API keys
+        error: 0.0.0.0 is no loopback address: `windlass dev`, and whatever serves without authentication, is for this machine; where others can reach it, `windlass serve` asks for API keys
         ");
         insta::assert_snapshot!(show(&database), @"
         exit code 1

@@ -143,6 +143,17 @@ fn each_technology_has_one_wall() {
 }
 
 #[test]
+fn hosts_change_the_database_by_its_functions_only() {
+    let changes = |line: &str| ["INSERT INTO ", "DELETE FROM ", " SET "].iter().any(|verb| line.contains(verb));
+    let offences =
+        host_files().into_iter().filter(|(path, _)| path.starts_with("host/src/store/")).flat_map(|(path, text)| {
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//") && changes(line));
+            lines.map(|line| format!("{}: {}", path.display(), line.trim())).collect::<Vec<_>>()
+        });
+    assert_none(offences.collect());
+}
+
+#[test]
 fn a_word_of_the_wit_has_its_file_in_four_places() {
     let interfaces = files(&["wit"]).into_iter().map(|(path, _)| path.file_stem().expect("a name").to_owned());
     let mut missing = Vec::new();

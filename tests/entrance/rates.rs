@@ -1,11 +1,43 @@
 //! Whoever asks too often.
 
-use reqwest::StatusCode;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use windlass_host::api::{ApiLimits, Rate};
+use windlass_host::model::Scope;
 
-use crate::harness::api::http;
+use crate::harness::api::{Api, http};
+use crate::harness::database::Database;
+use crate::harness::host::HostProcess;
 use crate::harness::shared::shared;
+use crate::harness::tenants::new_key;
+
+/// Two keys of one namespace, each of which may ask less often than it.
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_so_and_the_others_of_its_namespace_go_on() {
+    let database = Database::new().await;
+    let host = HostProcess::serve_with_keys(&database, &["--key-rate-limit", "1", "--key-rate-burst", "3"]).await;
+    let store = database.store().await;
+    let api = async || Api::with_key(&host.server, "default", &new_key(&store, "default", &[Scope::Read]).await);
+    let (busy, quiet) = (api().await, api().await);
+    let ask = async |api: &Api| api.request(Method::GET, "/runs", "").await;
+    for _ in 0..3 {
+        assert_eq!(ask(&busy).await.status(), StatusCode::OK);
+    }
+    let refused = ask(&busy).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
+    let problem: Value = refused.json().await.expect("a problem");
+    assert_eq!(
+        problem["detail"],
+        "the API key may ask 1 times a second, and 3 times at once; try again after `Retry-After`"
+    );
+    assert_eq!(ask(&quiet).await.status(), StatusCode::OK);
+    // What it was told is so.
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    assert_eq!(ask(&busy).await.status(), StatusCode::OK);
+}
 
 #[tokio::test]
 async fn a_namespace_that_asks_too_often_is_told_when_to_ask_again_and_others_are_not_touched() {

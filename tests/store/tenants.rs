@@ -303,7 +303,7 @@ pub(super) async fn run_with_everything(sql: &mut Sql) -> Uuid {
     sql.run(&format!("INSERT INTO past_events SELECT shard, run_id, 1, seq, kind, call, name, input, attempt, failed, outcome, asked_at, at FROM events WHERE run_id = '{run}'")).await;
     sql.run(&format!("SELECT send_update('default', '{run}', 'add', '1', 'u', 10)")).await;
     sql.run("SELECT keep_data_key('default', '00000000-0000-0000-0000-000000000001', '0000000000000000', 'x')").await;
-    sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x')").await;
+    sql.run("SELECT set_secret('default', 's', '{https://example.com}', 'authorization', '00000000-0000-0000-0000-000000000001', 'x', 'dev')").await;
     sql.run("INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us) VALUES ('default', 's', 'w', '1', 0, '{\"every\":\"1h\"}', 0, 0, 1)").await;
     sql.run("INSERT INTO schedule_ticks (namespace, schedule, tick, outcome) VALUES ('default', 's', '2026-01-01', 1)")
         .await;

@@ -21,7 +21,8 @@ use super::{Code, Peer, Problem};
 /// What is in work, and what there is room for.
 pub(super) struct Admission {
     rooms: [Room; 3],
-    limiter: Option<RateLimiter>,
+    namespaces: Option<RateLimiter>,
+    callers: Option<RateLimiter>,
 }
 
 struct Room {
@@ -77,7 +78,8 @@ impl Admission {
         let room = |most| Room { taken: AtomicUsize::new(0), most };
         Self {
             rooms: [limits.requests, limits.waiting, limits.uploads].map(room),
-            limiter: limits.rate.map(RateLimiter::new),
+            namespaces: limits.rate.map(RateLimiter::new),
+            callers: limits.caller_rate.map(RateLimiter::new),
         }
     }
 
@@ -102,8 +104,12 @@ impl Admission {
 
     /// `Err`: who it is that asks too often, and for how long that is so.
     fn count<'a>(&self, whom: impl IntoIterator<Item = &'a Who>) -> Result<(), Box<Response>> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
         for who in whom {
+            let limiter = match who {
+                Who::Namespace(_) => &self.namespaces,
+                Who::Caller(_) | Who::Address(_) => &self.callers,
+            };
+            let Some(limiter) = limiter else { continue };
             if let Err(RetryAfter(seconds)) = limiter.take(who) {
                 let mut response = limiter.refuse(who).into_response();
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -189,7 +195,8 @@ mod tests {
             }
             next.run(request).await
         }
-        let limits = ApiLimits { rate: super::super::Rate::new(1, Some(3)), ..ApiLimits::default() };
+        let rate = super::super::Rate::new(1, Some(3));
+        let limits = ApiLimits { rate, caller_rate: rate, ..ApiLimits::default() };
         let router = axum::Router::new()
             .route("/{namespace}", axum::routing::get(async || "ok"))
             .layer(from_fn_with_state(Arc::new(Admission::new(&limits)), admit))

@@ -14,8 +14,10 @@ pub struct ApiLimits {
     pub waiting: usize,
     /// The same for uploads: they cost memory and time.
     pub uploads: usize,
-    /// What each namespace, and each caller, may ask for; none is no limit.
+    /// What each namespace may ask for; none is no limit.
     pub rate: Option<Rate>,
+    /// What each caller may, by its key, and each address that has shown none; none is no limit of its own.
+    pub caller_rate: Option<Rate>,
     /// How long a client may take from the first byte of a request's head to the last, or for a TLS handshake.
     pub head_timeout: Duration,
     /// How long a client may keep still in the middle of a request's body or of an answer; and how far it may be behind 8 KiB a
@@ -45,7 +47,7 @@ pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 pub(super) const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 impl ApiLimits {
-    /// Requests a second for each namespace, where nothing else is said: more than a host of a few processors serves.
+    /// Requests a second for each namespace, and for each caller, where nothing else is said: more than a host of a few processors serves.
     pub const RATE_DEFAULT: u32 = 10_000;
 
     /// Connections at once, where nothing else is said.
@@ -66,6 +68,7 @@ impl Default for ApiLimits {
             waiting: Self::WAITING_DEFAULT,
             uploads: 16,
             rate: Rate::new(Self::RATE_DEFAULT, None),
+            caller_rate: Rate::new(Self::RATE_DEFAULT, None),
             head_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

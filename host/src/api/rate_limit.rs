@@ -10,7 +10,7 @@ use super::limits::Rate;
 use super::{Code, Problem};
 
 /// Whom a request counts against. Every request under a namespace counts against that; a layer that knows more puts a
-/// [`Who::Caller`] into the request's extensions, and it counts against both.
+/// [`Who::Caller`] into the request's extensions, and it counts against both, each at its own rate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A namespace, by its name in the address.
@@ -67,7 +67,7 @@ impl RateLimiter {
         let Rate { per_second, burst } = self.rate;
         let whose = match who {
             Who::Namespace(_) => "the namespace",
-            Who::Caller(_) => "the caller",
+            Who::Caller(_) => "the API key",
             Who::Address(_) => "the address",
         };
         let detail = format!(

@@ -37,6 +37,12 @@ pub(super) struct EntranceOptions {
     /// Requests at once for each namespace after a time without any [default: twice those of a second]
     #[arg(long, env = "WINDLASS_RATE_BURST", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     rate_burst: Option<u32>,
+    /// Requests a second for each API key, and for each address that has shown none; more are refused with `rate-limited`. 0 is no limit
+    #[arg(long, env = "WINDLASS_KEY_RATE_LIMIT", value_name = "PER-SECOND", default_value_t = ApiLimits::RATE_DEFAULT)]
+    key_rate_limit: u32,
+    /// Requests at once for each of them after a time without any [default: twice those of a second]
+    #[arg(long, env = "WINDLASS_KEY_RATE_BURST", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    key_rate_burst: Option<u32>,
 }
 
 fn nonzero(number: usize) -> NonZeroUsize {
@@ -68,6 +74,7 @@ impl EntranceOptions {
             requests: self.requests.get(),
             waiting: self.waiting_requests.get(),
             rate: Rate::new(self.rate_limit, self.rate_burst),
+            caller_rate: Rate::new(self.key_rate_limit, self.key_rate_burst),
             ..ApiLimits::default()
         }
     }

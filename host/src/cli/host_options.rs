@@ -76,7 +76,7 @@ pub(super) struct HostOptions {
 pub(super) enum Access {
     /// Whoever has an API key.
     Keys,
-    /// The same; where there is no key yet, one for everything is made.
+    /// The same, on this machine; where there is no key yet, one for everything is made.
     KeysAndFirst,
     /// Whoever reaches it.
     Anybody,
@@ -98,10 +98,10 @@ struct Serving<'a> {
 impl HostOptions {
     /// Serve on a database until the process is asked to stop.
     pub(super) async fn serve(&self, database_url: &str, access: Access, json: bool) -> anyhow::Result<Done> {
-        if access == Access::Anybody && !self.listen.ip().is_loopback() {
+        if access != Access::Keys && !self.listen.ip().is_loopback() {
             bail!(
-                "without authentication the API listens on loopback addresses only, and {} is none: `windlass serve` \
-                 without --insecure-no-auth and `windlass dev --auth` ask for API keys",
+                "{} is no loopback address: `windlass dev`, and whatever serves without authentication, is for this machine; \
+                 where others can reach it, `windlass serve` asks for API keys",
                 self.listen.ip()
             );
         }

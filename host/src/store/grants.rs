@@ -25,18 +25,13 @@ impl Store {
         grants: &[HttpGrant],
         who: &Who,
     ) -> Result<()> {
-        sqlx::query(
-            "WITH added AS (INSERT INTO grants (namespace, component, http_grant) SELECT $1, $2, unnest($3::text[]) \
-                            ON CONFLICT DO NOTHING RETURNING http_grant) \
-             SELECT audit($1, $4, 'grant.add', $2, jsonb_build_object('http', array_agg(a.http_grant))::text) FROM added a \
-             HAVING count(*) > 0",
-        )
-        .bind(&**namespace)
-        .bind(&**component)
-        .bind(texts(grants))
-        .bind(who.to_string())
-        .execute(&mut *self.tenant(namespace).await?)
-        .await?;
+        sqlx::query("SELECT add_grants($1, $2, $3, $4)")
+            .bind(&**namespace)
+            .bind(&**component)
+            .bind(texts(grants))
+            .bind(who.to_string())
+            .execute(&mut *self.tenant(namespace).await?)
+            .await?;
         Ok(())
     }
 
@@ -48,19 +43,14 @@ impl Store {
         grants: &[HttpGrant],
         who: &Who,
     ) -> Result<u64> {
-        let removed: Option<(i64, i64)> = sqlx::query_as(
-            "WITH gone AS (DELETE FROM grants WHERE namespace = $1 AND component = $2 AND http_grant = ANY ($3::text[]) \
-                           RETURNING http_grant) \
-             SELECT count(*), audit($1, $4, 'grant.remove', $2, jsonb_build_object('http', array_agg(g.http_grant))::text) \
-             FROM gone g HAVING count(*) > 0",
-        )
-        .bind(&**namespace)
-        .bind(&**component)
-        .bind(texts(grants))
-        .bind(who.to_string())
-        .fetch_optional(&mut *self.tenant(namespace).await?)
-        .await?;
-        Ok(removed.map_or(0, |(count, _)| count.unsigned_abs()))
+        let removed: i64 = sqlx::query_scalar("SELECT remove_grants($1, $2, $3, $4)")
+            .bind(&**namespace)
+            .bind(&**component)
+            .bind(texts(grants))
+            .bind(who.to_string())
+            .fetch_one(&mut *self.tenant(namespace).await?)
+            .await?;
+        Ok(removed.unsigned_abs())
     }
 
     /// What the newest version of a component says that it holds; `None` if there is no such component.

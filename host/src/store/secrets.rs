@@ -130,12 +130,7 @@ impl Store {
         who: &Who,
     ) -> Result<Option<bool>> {
         let targets: Vec<_> = binding.targets.iter().map(ToString::to_string).collect();
-        let is_new = sqlx::query_as(
-            "SELECT s.is_new, CASE WHEN s.is_new IS NOT NULL THEN audit($1, $7, 'secret.set', $2, \
-             jsonb_build_object('for', $3::text[], 'header', $4::text)::text) END \
-             FROM set_secret($1, $2, $3, $4, $5, $6) AS s (is_new)",
-        );
-        let (is_new, _): (Option<bool>, Option<i64>) = is_new
+        let is_new = sqlx::query_scalar("SELECT set_secret($1, $2, $3, $4, $5, $6, $7)")
             .bind(&**namespace)
             .bind(&**name)
             .bind(targets)
@@ -150,17 +145,15 @@ impl Store {
 
     /// Keep a secret sealed anew. Nothing happens if it was set since it was read.
     pub async fn reseal_secret(&self, old: &SealedSecret, key_id: Uuid, sealed: &[u8]) -> Result<()> {
-        sqlx::query(
-            "UPDATE secrets SET key_id = $3, sealed = $4 WHERE namespace = $1 AND name = $2 AND key_id = $5 AND sealed = $6",
-        )
-        .bind(&*old.key.namespace)
-        .bind(&*old.name)
-        .bind(key_id)
-        .bind(sealed)
-        .bind(old.key.key_id)
-        .bind(&old.sealed)
-        .execute(&self.pool)
-        .await?;
+        sqlx::query("SELECT reseal_secret($1, $2, $3, $4, $5, $6)")
+            .bind(&*old.key.namespace)
+            .bind(&*old.name)
+            .bind(key_id)
+            .bind(sealed)
+            .bind(old.key.key_id)
+            .bind(&old.sealed)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -212,12 +205,9 @@ impl Store {
 
     /// Forget a secret. Returns whether there was one.
     pub async fn delete_secret(&self, namespace: &Namespace, name: &Name, who: &Who) -> Result<bool> {
-        let deleted = sqlx::query(
-            "WITH gone AS (DELETE FROM secrets WHERE namespace = $1 AND name = $2 RETURNING name) \
-             SELECT audit($1, $3, 'secret.delete', g.name, '{}') FROM gone g",
-        );
+        let deleted = sqlx::query_scalar("SELECT delete_secret($1, $2, $3)");
         let deleted = deleted.bind(&**namespace).bind(&**name).bind(who.to_string());
-        Ok(deleted.fetch_optional(&mut *self.tenant(namespace).await?).await?.is_some())
+        Ok(deleted.fetch_one(&mut *self.tenant(namespace).await?).await?)
     }
 }
 
