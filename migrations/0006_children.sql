@@ -22,8 +22,9 @@ CREATE FUNCTION release_children(p_run_ids uuid[], p_calls integer[]) RETURNS vo
 #variable_conflict use_column
 BEGIN
     WITH asked AS (
-        SELECT c.shard, c.run_id, c.call FROM unnest(p_run_ids, p_calls) AS u (run_id, call)
-        JOIN children c ON c.shard = shard_of(u.run_id) AND c.run_id = u.run_id AND (u.call IS NULL OR c.call = u.call)
+        SELECT c.shard, c.run_id, c.call
+        FROM (SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(p_run_ids, p_calls) AS u (run_id, call) OFFSET 0) u
+        JOIN children c ON c.shard = u.shard AND c.run_id = u.run_id AND (u.call IS NULL OR c.call = u.call)
     ), abandoned AS (
         DELETE FROM children c USING asked a
         WHERE c.shard = a.shard AND c.run_id = a.run_id AND c.call = a.call AND c.abandon

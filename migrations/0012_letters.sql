@@ -3,8 +3,8 @@
 -- Lock the rows of these runs, always in the same order. A letter is put in, a run is parked or closed, only under this lock.
 CREATE FUNCTION lock_runs(p_run_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM runs r JOIN (SELECT DISTINCT u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
-        ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id
+    PERFORM 1 FROM runs r JOIN (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u
+        ON r.shard = u.shard AND r.run_id = u.run_id
     ORDER BY r.shard, r.run_id FOR NO KEY UPDATE OF r;
 END $$;
 

@@ -24,18 +24,21 @@ DECLARE
     payloads bytea[];
     limited uuid[];
 BEGIN
-    WITH gone AS (
+    WITH asked AS MATERIALIZED (
+        SELECT shard_of(u.run_id) AS shard, u.*
+        FROM unnest(p_run_ids, p_states, p_results, p_ats, p_codes) AS u (run_id, state, result, at, code)
+    ), gone AS (
         UPDATE runs r SET state = a.state, result = a.result, failure_code = a.code,
                           closed_at = CASE WHEN a.state BETWEEN 1 AND 3 THEN a.at END,
                           quarantined_at = CASE a.state WHEN 4 THEN a.at ELSE r.quarantined_at END,
                           quarantines = CASE a.state WHEN 4 THEN least(coalesce(r.quarantines, 0) + 1, 32767) ELSE r.quarantines END
-        FROM unnest(p_run_ids, p_states, p_results, p_ats, p_codes) AS a (run_id, state, result, at, code)
+        FROM asked a
         -- One that is quarantined can still be ended.
-        WHERE r.shard = shard_of(a.run_id) AND r.run_id = a.run_id AND r.state IN (0, 4)
-        RETURNING r.run_id, r.parent_run_id, r.parent_call, r.state, r.result, r.is_limited
+        WHERE r.shard = a.shard AND r.run_id = a.run_id AND r.state IN (0, 4)
+        RETURNING r.run_id, shard_of(r.parent_run_id) AS parent_shard, r.parent_run_id, r.parent_call, r.state, r.result, r.is_limited
     ), awaited AS (
         DELETE FROM children c USING gone g
-        WHERE c.shard = shard_of(g.parent_run_id) AND c.run_id = g.parent_run_id AND c.call = g.parent_call
+        WHERE c.shard = g.parent_shard AND c.run_id = g.parent_run_id AND c.call = g.parent_call
           -- The call may have another child by now, after a rewind; and a fork of a child is nobody's child.
           AND c.child_id = g.run_id AND g.state <> 4
         RETURNING c.run_id, c.call, c.released, g.state, g.result
@@ -46,8 +49,9 @@ BEGIN
     FROM awaited a WHERE NOT a.released;
 
     -- What came and was not asked for; a quarantined run may yet ask.
-    DELETE FROM inbox i USING unnest(p_run_ids, p_states) AS a (run_id, state)
-    WHERE i.shard = shard_of(a.run_id) AND i.run_id = a.run_id AND a.state <> 4;
+    DELETE FROM inbox i
+    USING (SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(p_run_ids, p_states) AS u (run_id, state) OFFSET 0) a
+    WHERE i.shard = a.shard AND i.run_id = a.run_id AND a.state <> 4;
     PERFORM release_children(array_agg(a.run_id), NULL)
     FROM unnest(p_run_ids, p_states) AS a (run_id, state) WHERE a.state <> 4;
 

@@ -2,6 +2,8 @@
 --
 -- What somebody asks for at the API, the host does in the role of tenants, which owns nothing, in a session that says for which
 -- namespace: `windlass.namespace`. There, a statement that forgot to ask for the namespace finds and changes nothing of another.
+-- In that role, a condition finds its rows by an index only if it could tell nobody of rows that are not theirs, and a function of another
+-- table's column is taken to be able to: `shard_of` is computed in a subquery of its own, with an OFFSET that keeps it there.
 -- What hosts do by themselves, and for all namespaces at once, they do as the owner of the tables, whom none of this concerns:
 -- the hot path does not pay for it.
 

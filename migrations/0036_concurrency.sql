@@ -53,8 +53,9 @@ BEGIN
         UNION
         SELECT g.namespace, g.workflow, g.key
         FROM unnest(p_namespaces, p_workflows, p_keys) AS u (namespace, workflow, key)
-        JOIN gates g ON g.namespace = u.namespace
-            AND (g.workflow = '' OR g.workflow = u.workflow AND g.key IN ('', coalesce(u.key, '')))
+        -- Each by its key: a workflow may have as many gates as it has runs.
+        CROSS JOIN LATERAL (VALUES ('', ''), (u.workflow, ''), (u.workflow, u.key)) AS a (workflow, key)
+        JOIN gates g ON g.namespace = u.namespace AND g.workflow = a.workflow AND g.key = a.key
     ) q
     ORDER BY q.namespace, q.workflow, q.key
     ON CONFLICT (namespace, workflow, key) DO UPDATE SET taken = t.taken;
@@ -107,10 +108,12 @@ BEGIN
         RETURN;
     END IF;
     PERFORM lock_gates(array_agg(r.namespace), array_agg(r.workflow), array_agg(r.concurrency_key))
-    FROM unnest(p_run_ids) AS u (run_id) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id;
+    FROM (SELECT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id) OFFSET 0) u
+    JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id;
     FOR run IN
-        SELECT r.* FROM unnest(p_run_ids) WITH ORDINALITY AS u (run_id, number)
-        JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id ORDER BY r.priority, u.number
+        SELECT r.*
+        FROM (SELECT shard_of(u.run_id) AS shard, u.* FROM unnest(p_run_ids) WITH ORDINALITY AS u (run_id, number) OFFSET 0) u
+        JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id ORDER BY r.priority, u.number
     LOOP
         PERFORM pass_gates(run, 0::smallint);
     END LOOP;
@@ -155,8 +158,8 @@ DECLARE
 BEGIN
     FOR gate IN
         WITH gone AS (
-            DELETE FROM slots s USING unnest(p_run_ids) AS u (run_id)
-            WHERE s.shard = shard_of(u.run_id) AND s.run_id = u.run_id RETURNING s.gate_id
+            DELETE FROM slots s USING (SELECT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id) OFFSET 0) u
+            WHERE s.shard = u.shard AND s.run_id = u.run_id RETURNING s.gate_id
         ), given AS (
             UPDATE gates g SET taken = g.taken - c.slots
             FROM (SELECT n.gate_id, count(*)::integer AS slots FROM gone n GROUP BY n.gate_id) c

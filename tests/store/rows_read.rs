@@ -62,6 +62,24 @@ impl Sql {
         });
         read.max_by_key(|(_, rows)| *rows).expect("a table")
     }
+
+    async fn reads_few(&mut self, statement: &str) {
+        let (table, rows) = self.most_read(statement).await;
+        assert!(rows <= FEW, "{rows} rows of {table} are read by {statement}");
+    }
+
+    /// From now on, whatever is asked is asked as the API does it.
+    async fn be_tenant(&mut self) {
+        let role = self.value("SELECT tenant_role() AS role").await["role"].as_str().expect("a role").to_owned();
+        self.run(&format!("SET ROLE {role}")).await;
+        self.run("SET windlass.namespace = 'default'").await;
+    }
+
+    /// One of the runs that stand in a table.
+    async fn one_of(&mut self, table: &str) -> String {
+        let run = self.value(&format!("SELECT run_id FROM {table} OFFSET 77 LIMIT 1")).await;
+        run["run_id"].as_str().expect("an id").to_owned()
+    }
 }
 
 #[tokio::test]
@@ -69,13 +87,7 @@ async fn what_hosts_ask_for_reads_no_more_than_it_is_about_however_much_waits() 
     let mut sql = Sql::new().await;
     sql.fill().await;
     let (host, mine) = (sql.host, sql.start(true).await);
-    let of = async |sql: &mut Sql, table: &str| {
-        let run = sql.value(&format!("SELECT run_id FROM {table} OFFSET 77 LIMIT 1")).await;
-        run["run_id"].as_str().expect("an id").to_owned()
-    };
-    let (waits, paused) = (of(&mut sql, "parked").await, of(&mut sql, "paused").await);
-    sql.run(&format!("UPDATE runs SET paused_at = now() WHERE shard = shard_of('{paused}') AND run_id = '{paused}'"))
-        .await;
+    let waits = sql.one_of("parked").await;
     let commit = |parts: &str| sql.commit(1, parts, "");
     let statements = [
         format!("SELECT claim('{host}', 1, 3::smallint, 10, 100)"),
@@ -87,18 +99,8 @@ async fn what_hosts_ask_for_reads_no_more_than_it_is_about_however_much_waits() 
         "SELECT fire_timers(10)".to_owned(),
         "SELECT release_paused('default', -1::smallint, '00000000-0000-0000-0000-000000000000', 10)".to_owned(),
         "SELECT cancel_released(10)".to_owned(),
-        format!("SELECT send_signal('default', '{waits}', 'go', '1', 'id', 10)"),
-        format!("SELECT send_update('default', '{waits}', 'go', '1', 'id', 10)"),
-        format!("SELECT request_cancel('default', '{waits}')"),
-        format!("SELECT pause_run('default', '{waits}', 'cli:a')"),
-        format!("SELECT resume_run('default', '{paused}', 'cli:a')"),
-        format!("SELECT terminate_run('default', '{waits}', '{{}}')"),
-        format!("SELECT migrate_run('default', '{waits}', 1, 1, 0, 2, 'cli:a')"),
-        format!("SELECT get_run('default', '{waits}')"),
         format!("SELECT not_open('{{{waits}}}')"),
         format!("SELECT rewound_runs('{{{waits}}}', '1h')"),
-        format!("SELECT step_readiness('default', '{{{waits}}}')"),
-        format!("SELECT run_context('default', '{{{waits}}}')"),
         commit(&park(mine)),
         commit(&event(mine, 0, "1")),
         commit(&format!("x_runs => '{{{waits}}}', x_calls => '{{1}}'")),
@@ -123,7 +125,74 @@ async fn what_hosts_ask_for_reads_no_more_than_it_is_about_however_much_waits() 
         ),
     ];
     for statement in statements {
-        let (table, rows) = sql.most_read(&statement).await;
-        assert!(rows <= FEW, "{rows} rows of {table} are read by {statement}");
+        sql.reads_few(&statement).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_tenant_asks_about_one_run_reads_what_there_is_of_it_behind_the_second_wall_too() {
+    let mut sql = Sql::new().await;
+    sql.fill().await;
+    let (waits, paused, stuck) = (sql.one_of("parked").await, sql.one_of("paused").await, sql.one_of("owned").await);
+    let of = |run: &str| format!("shard = shard_of('{run}') AND run_id = '{run}'");
+    sql.run(&format!("UPDATE runs SET paused_at = now() WHERE {}", of(&paused))).await;
+    sql.run(&format!("UPDATE runs SET state = 4 WHERE {}", of(&stuck))).await;
+    sql.run(&format!("DELETE FROM owned WHERE {}", of(&stuck))).await;
+    let mut statements = vec![
+        format!("SELECT send_signal('default', '{waits}', 'go', '1', 'id', 10)"),
+        format!("SELECT send_update('default', '{waits}', 'go', '1', 'id', 10)"),
+        format!("SELECT request_cancel('default', '{waits}')"),
+        format!("SELECT pause_run('default', '{waits}', 'cli:a')"),
+        format!("SELECT resume_run('default', '{paused}', 'cli:a')"),
+        format!("SELECT retry_run('default', '{stuck}', 'cli:a')"),
+        format!("SELECT terminate_run('default', '{waits}', '{{}}')"),
+        format!("SELECT migrate_run('default', '{waits}', 1, 1, 0, 2, 'cli:a')"),
+        format!("SELECT get_run('default', '{waits}')"),
+        format!("SELECT step_readiness('default', '{{{waits}}}')"),
+        format!("SELECT run_context('default', '{{{waits}}}')"),
+    ];
+    let of_one = ["events", "attempts", "logs", "published", "inbox", "children", "updates", "rewinds", "past_events"];
+    statements.extend(of_one.map(|table| format!("SELECT * FROM {table} WHERE {}", of(&waits))));
+    for statement in &statements {
+        sql.reads_few(statement).await;
+    }
+    sql.be_tenant().await;
+    for statement in &statements {
+        sql.reads_few(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_limited_passes_its_gates_and_gives_its_slots_back_however_many_wait_and_whatever_keys_there_are()
+{
+    let mut sql = Sql::new().await;
+    let start = |key: &str| {
+        format!(
+            "SELECT * FROM start_runs(NULL, NULL, '{{default}}', ARRAY[gen_random_uuid()], '{{w}}', '{{0}}',
+             ARRAY['\\x00000000000000000000000000000000'::bytea], '{{NULL}}', ARRAY['null'::bytea], '{{NULL}}',
+             p_concurrency_keys => '{{{key}}}')"
+        )
+    };
+    sql.run("SELECT set_concurrency('default', 'w', 3, 1, 'cli:a')").await;
+    let first = sql.value(&start("busy")).await["run_id"].as_str().expect("an id").to_owned();
+    sql.run(&start("busy")).await;
+    sql.fill().await;
+    sql.run(&format!(
+        "INSERT INTO gates (namespace, workflow, key, taken) SELECT 'default', 'w', 'key ' || n, 1 FROM generate_series(1, {MANY}) n"
+    ))
+    .await;
+    for (key, level) in [("busy", 1), ("", 2)] {
+        sql.run(&format!(
+            "INSERT INTO queued (shard, run_id, namespace, gate_id, level, priority)
+             SELECT r.shard, r.run_id, 'default', g.gate_id, {level}, 3 FROM new_runs() r, gates g WHERE g.key = '{key}'"
+        ))
+        .await;
+    }
+    sql.run("ANALYZE").await;
+    sql.reads_few(&start("another")).await;
+    sql.reads_few(&start("busy")).await;
+    let end = format!("SELECT terminate_run('default', '{first}', '{{}}')");
+    sql.reads_few(&end).await;
+    sql.be_tenant().await;
+    sql.reads_few(&end).await;
 }
