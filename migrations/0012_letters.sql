@@ -1,6 +1,6 @@
 -- Letters to runs: what they wake, and the lock under which they are put in.
 
--- Lock the rows of these runs, always in the same order. A letter is put in, a run is parked or closed, only under this lock.
+-- Lock the rows of these runs, always in the same order. The shard is computed before: 0025 says why, here and wherever tenants get to. A letter is put in, a run is parked or closed, only under this lock.
 CREATE FUNCTION lock_runs(p_run_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM runs r JOIN (SELECT DISTINCT shard_of(u.run_id) AS shard, u.run_id FROM unnest(p_run_ids) AS u (run_id)) u

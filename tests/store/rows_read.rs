@@ -49,7 +49,7 @@ impl Sql {
     /// Of which table this reads most rows, and how many; as if it had never been asked.
     async fn most_read(&mut self, statement: &str) -> (String, u64) {
         let read = "(SELECT coalesce(jsonb_object_agg(relname, seq_tup_read + idx_tup_fetch) FILTER (WHERE idx_tup_fetch IS NOT NULL), '{}')
-                     FROM pg_stat_xact_user_tables)";
+                     FROM pg_stat_xact_user_tables WHERE schemaname = current_schema())";
         self.run("BEGIN").await;
         let before = self.value(&format!("SELECT {read} AS read")).await;
         self.run(statement).await;
