@@ -125,9 +125,10 @@ BEGIN
     RETURN asked;
 END $$;
 
--- Ticks that are due, the oldest first, and queued ones whose time has come; of none of the namespaces p_without. Then, to know how long one may
--- sleep, the first that is not due yet. due_at of one that is queued: when to look at it.
-CREATE FUNCTION due_schedules(p_limit integer, p_without text[]) RETURNS TABLE (
+-- Ticks that are due, the oldest first, and queued ones, of none of the namespaces p_without. Then, to know how long one may sleep, the first that
+-- is not due yet. Nobody says when a run has ended, so who waits for that is looked at: the next p_limit of them after one, however many
+-- there are; all of them are here, and due_at is when to look again at those whose time has not come.
+CREATE FUNCTION due_schedules(p_limit integer, p_without text[], p_after_namespace text, p_after_schedule text) RETURNS TABLE (
     namespace text, schedule text, spec text, jitter_us bigint, catch_up_us bigint, tick timestamptz, due_at timestamptz,
     is_queued boolean, looked_at timestamptz
 ) LANGUAGE plpgsql AS $$
@@ -136,11 +137,13 @@ DECLARE
     now_at timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
-    (SELECT s.namespace, s.schedule, s.spec, s.jitter_us, s.catch_up_us, s.queued_tick, now_at, true, now_at
+    (SELECT s.namespace, s.schedule, s.spec, s.jitter_us, s.catch_up_us, s.queued_tick,
+            CASE WHEN s.namespace <> ALL (p_without) AND NOT EXISTS (SELECT FROM open_runs_of(s.namespace, s.schedule))
+                THEN now_at ELSE now_at + interval '500 ms' END,
+            true, now_at
      FROM schedules s
-     WHERE s.queued_tick IS NOT NULL AND s.paused_at IS NULL AND s.namespace <> ALL (p_without)
-       AND NOT EXISTS (SELECT FROM open_runs_of(s.namespace, s.schedule))
-     LIMIT p_limit)
+     WHERE s.queued_tick IS NOT NULL AND s.paused_at IS NULL AND (s.namespace, s.schedule) > (p_after_namespace, p_after_schedule)
+     ORDER BY s.namespace, s.schedule LIMIT p_limit)
     UNION ALL
     (SELECT s.namespace, s.schedule, s.spec, s.jitter_us, s.catch_up_us, s.next_tick, s.due_at, false, now_at
      FROM schedules s
@@ -148,11 +151,7 @@ BEGIN
      ORDER BY s.due_at LIMIT p_limit)
     UNION ALL
     (SELECT s.namespace, s.schedule, s.spec, s.jitter_us, s.catch_up_us, s.next_tick, s.due_at, false, now_at
-     FROM schedules s WHERE s.due_at > now_at AND s.paused_at IS NULL ORDER BY s.due_at LIMIT 1)
-    UNION ALL
-    -- Nobody says when a run has ended: it is looked at.
-    (SELECT s.namespace, s.schedule, s.spec, s.jitter_us, s.catch_up_us, s.queued_tick, now_at + interval '500 ms', true, now_at
-     FROM schedules s WHERE s.queued_tick IS NOT NULL AND s.paused_at IS NULL LIMIT 1);
+     FROM schedules s WHERE s.due_at > now_at AND s.paused_at IS NULL ORDER BY s.due_at LIMIT 1);
 END $$;
 
 -- Deal with the next tick of a schedule, if it is that one and due: start its run, or what its overlap policy says. outcome: as in schedule_ticks;
@@ -312,16 +311,16 @@ BEGIN
     SELECT q.* INTO s FROM schedules q WHERE q.namespace = p_namespace AND q.schedule = p_schedule FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
+    ELSIF s.paused_at IS NOT NULL THEN
+        PERFORM refuse_state(format('the schedule %s', p_schedule), 'paused');
     END IF;
-    IF s.paused_at IS NULL THEN
-        UPDATE schedules q
-        SET paused_at = clock_timestamp(), queued_tick = NULL, skipped = q.skipped + (q.queued_tick IS NOT NULL)::integer
-        WHERE q.namespace = p_namespace AND q.schedule = p_schedule;
-        IF s.queued_tick IS NOT NULL THEN
-            PERFORM note_tick(s, s.queued_tick, 1, NULL);
-        END IF;
-        PERFORM audit(p_namespace, p_who, 'schedule.pause', p_schedule, '{}');
+    UPDATE schedules q
+    SET paused_at = clock_timestamp(), queued_tick = NULL, skipped = q.skipped + (q.queued_tick IS NOT NULL)::integer
+    WHERE q.namespace = p_namespace AND q.schedule = p_schedule;
+    IF s.queued_tick IS NOT NULL THEN
+        PERFORM note_tick(s, s.queued_tick, 1, NULL);
     END IF;
+    PERFORM audit(p_namespace, p_who, 'schedule.pause', p_schedule, '{}');
     RETURN true;
 END $$;
 
@@ -337,11 +336,11 @@ BEGIN
     WHERE q.namespace = p_namespace AND q.schedule = p_schedule AND q.spec = p_spec FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
+    ELSIF s.paused_at IS NULL THEN
+        PERFORM refuse_state(format('the schedule %s', p_schedule), 'not paused');
     END IF;
-    IF s.paused_at IS NOT NULL THEN
-        UPDATE schedules q SET paused_at = NULL, next_tick = p_next_tick, due_at = p_due_at
-        WHERE q.namespace = p_namespace AND q.schedule = p_schedule;
-        PERFORM audit(p_namespace, p_who, 'schedule.resume', p_schedule, '{}');
-    END IF;
+    UPDATE schedules q SET paused_at = NULL, next_tick = p_next_tick, due_at = p_due_at
+    WHERE q.namespace = p_namespace AND q.schedule = p_schedule;
+    PERFORM audit(p_namespace, p_who, 'schedule.resume', p_schedule, '{}');
     RETURN true;
 END $$;

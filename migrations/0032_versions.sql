@@ -65,6 +65,13 @@ CREATE FUNCTION use_version(
 BEGIN
     IF (lock_version(p_namespace, p_component, p_version)).deprecated_at IS NOT NULL THEN
         PERFORM refuse_state(format('version %s', p_version), 'deprecated');
+    ELSIF (SELECT p.version FROM pins p WHERE p.namespace = p_namespace AND p.component = p_component)
+              IS NOT DISTINCT FROM (CASE WHEN p_pin THEN p_version END)
+          AND NOT EXISTS (SELECT FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component AND w.version <> p_version)
+          AND NOT EXISTS (SELECT u.workflow FROM unnest(p_workflows) AS u (workflow)
+                          EXCEPT SELECT w.workflow FROM workflows w WHERE w.namespace = p_namespace AND w.component = p_component) THEN
+        -- It is so.
+        RETURN;
     END IF;
     PERFORM take_workflows(p_namespace, p_component, p_version, p_workflows);
     DELETE FROM pins p WHERE p.namespace = p_namespace AND p.component = p_component;
@@ -90,12 +97,14 @@ BEGIN
 END $$;
 
 -- Forget a version, with its bytes if no other has the same. Refused while a run needs it, and while one that is just being
--- accepted might: those that took it for the newest are written within a minute.
-CREATE FUNCTION delete_version(p_namespace text, p_component text, p_version integer, p_who text) RETURNS void
+-- accepted might: those that took it for the newest are written within a minute. One that has failed needs it to be tried again, unless
+-- p_forget_failed: nobody means to.
+CREATE FUNCTION delete_version(p_namespace text, p_component text, p_version integer, p_forget_failed boolean, p_who text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     known versions;
     live bigint;
+    failed bigint;
 BEGIN
     known := lock_version(p_namespace, p_component, p_version);
     PERFORM check_not_current(p_namespace, p_component, p_version);
@@ -107,11 +116,19 @@ BEGIN
         PERFORM refuse_state(format('version %s', p_version),
                              format('needed by %s runs that are not over', CASE live WHEN 1000 THEN '1000 or more' ELSE live::text END));
     END IF;
+    failed := (SELECT count(*) FROM (
+        SELECT FROM runs r WHERE r.namespace = p_namespace AND r.state = 2 AND r.component = p_component AND r.version = p_version LIMIT 1000
+    ) q);
+    IF failed > 0 AND NOT p_forget_failed THEN
+        PERFORM refuse_state(format('version %s', p_version), format(
+            'needed by %s runs that have failed and could be tried again (unless you ask to forget that: forget_failed)',
+            CASE failed WHEN 1000 THEN '1000 or more' ELSE failed::text END));
+    END IF;
     DELETE FROM versions v WHERE v.namespace = p_namespace AND v.component = p_component AND v.version = p_version;
     DELETE FROM components c WHERE c.namespace = p_namespace AND c.digest = known.digest
         AND NOT EXISTS (SELECT FROM versions v WHERE v.namespace = p_namespace AND v.digest = known.digest);
     PERFORM audit(p_namespace, p_who, 'version.delete', p_component,
-                  jsonb_build_object('version', p_version, 'digest', encode(known.digest, 'hex'))::text);
+                  jsonb_build_object('version', p_version, 'digest', encode(known.digest, 'hex'), 'failed', failed)::text);
 END $$;
 
 CREATE FUNCTION check_not_current(p_namespace text, p_component text, p_version integer) RETURNS void LANGUAGE plpgsql AS $$

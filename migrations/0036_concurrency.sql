@@ -198,14 +198,18 @@ CREATE FUNCTION is_limited(p_namespace text, p_workflow text) RETURNS boolean LA
                    AND (c.max_runs IS NOT NULL OR c.max_per_key IS NOT NULL));
 $$;
 
--- Limit a workflow; without one, the namespace. None is no limit. count_under_way comes next, as often as it finds any, and then
--- settle_gates.
+-- Limit a workflow; without one, the namespace. None is no limit. count_under_way comes next, until it has seen all, and then settle_gates.
 CREATE FUNCTION set_concurrency(p_namespace text, p_workflow text, p_max_runs integer, p_max_per_key integer, p_who text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM check_workflow(p_namespace, p_workflow);
     -- One change of workflows at a time in a namespace, as in deploy.
     PERFORM FROM namespaces n WHERE n.namespace = p_namespace FOR UPDATE;
+    -- It is so: whoever asked for it may have died over the rest.
+    IF EXISTS (SELECT FROM concurrency c WHERE c.namespace = p_namespace AND c.workflow = p_workflow
+               AND (c.max_runs, c.max_per_key) IS NOT DISTINCT FROM (p_max_runs, p_max_per_key)) THEN
+        RETURN;
+    END IF;
     INSERT INTO concurrency (namespace, workflow, max_runs, max_per_key)
     VALUES (p_namespace, p_workflow, p_max_runs, p_max_per_key)
     ON CONFLICT (namespace, workflow) DO UPDATE
@@ -216,34 +220,39 @@ BEGIN
                   jsonb_build_object('max_runs', p_max_runs, 'max_per_key', p_max_per_key)::text);
 END $$;
 
--- Runs that were under way before there was a limit count as well: up to p_limit of them get their slots, however many may be taken. Returns
--- how many there were. One that is accepted while its limit is set may be missed: it began before.
-CREATE FUNCTION count_under_way(p_namespace text, p_workflow text, p_limit integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- Runs that were under way before there was a limit count as well, however many may be taken: of the next p_limit that are not over, after
+-- one, those get their slots that have none. Returns where to go on; null: there are no others. One that is accepted while its limit is set
+-- may be missed: it began before.
+CREATE FUNCTION count_under_way(
+    p_namespace text, p_workflow text, p_after_time timestamptz, p_after_id uuid, p_limit integer, OUT next_time timestamptz, OUT next_id uuid
+) LANGUAGE plpgsql AS $$
 DECLARE
     ids uuid[];
 BEGIN
-    SELECT array_agg(q.run_id) INTO ids FROM (
-        SELECT r.run_id FROM (
-            SELECT q.shard, q.run_id FROM ready q WHERE q.namespace = p_namespace
-            UNION ALL SELECT q.shard, q.run_id FROM owned q WHERE q.namespace = p_namespace
-            UNION ALL SELECT q.shard, q.run_id FROM parked q WHERE q.namespace = p_namespace
-            UNION ALL SELECT q.shard, q.run_id FROM paused q WHERE q.namespace = p_namespace
-            UNION ALL SELECT q.shard, q.run_id FROM queued q WHERE q.namespace = p_namespace
-        ) live JOIN runs r ON r.shard = live.shard AND r.run_id = live.run_id
-        WHERE p_workflow IN ('', r.workflow) AND EXISTS (SELECT FROM slots_missing(r, p_workflow))
-        LIMIT p_limit
-    ) q;
+    WITH seen AS MATERIALIZED (
+        SELECT r AS run, r.started_at, r.run_id FROM runs r
+        WHERE r.namespace = p_namespace AND r.state = 0 AND (r.started_at, r.run_id) > (p_after_time, p_after_id)
+        ORDER BY r.started_at, r.run_id LIMIT p_limit
+    )
+    SELECT m.ids, l.started_at, l.run_id INTO ids, next_time, next_id
+    FROM (
+        SELECT array_agg(s.run_id) AS ids FROM seen s
+        WHERE p_workflow IN ('', (s.run).workflow) AND EXISTS (SELECT FROM slots_missing(s.run, p_workflow))
+    ) m
+    LEFT JOIN (SELECT s.started_at, s.run_id FROM seen s ORDER BY s.started_at, s.run_id OFFSET p_limit - 1) l ON true;
     IF ids IS NULL THEN
-        RETURN 0;
+        RETURN;
     END IF;
     PERFORM lock_runs(ids);
     PERFORM lock_gates(array_agg(r.namespace), array_agg(r.workflow), array_agg(r.concurrency_key))
-    FROM unnest(ids) AS u (run_id) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id;
+    FROM (SELECT shard_of(u.run_id) AS shard, u.run_id FROM unnest(ids) AS u (run_id) OFFSET 0) u
+    JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id;
     -- Under the locks, none of them ends and none passes a gate.
     WITH taken AS (
         INSERT INTO slots (shard, run_id, gate_id, namespace)
         SELECT r.shard, r.run_id, m.gate_id, r.namespace
-        FROM unnest(ids) AS u (run_id) JOIN runs r ON r.shard = shard_of(u.run_id) AND r.run_id = u.run_id AND r.state = 0
+        FROM (SELECT shard_of(u.run_id) AS shard, u.run_id FROM unnest(ids) AS u (run_id) OFFSET 0) u
+        JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.state = 0
         CROSS JOIN LATERAL slots_missing(r, p_workflow) m
         RETURNING shard, run_id, gate_id
     ), counted AS (
@@ -251,7 +260,6 @@ BEGIN
         FROM (SELECT t.gate_id, count(*)::integer AS slots FROM taken t GROUP BY t.gate_id) c WHERE g.gate_id = c.gate_id
     )
     UPDATE runs r SET is_limited = true FROM taken t WHERE r.shard = t.shard AND r.run_id = t.run_id AND NOT r.is_limited;
-    RETURN cardinality(ids);
 END $$;
 
 -- Gates of a workflow, or of the namespace, that a live run is beyond without a slot. One that is not there has no id yet.
@@ -263,46 +271,63 @@ CREATE FUNCTION slots_missing(r runs, p_workflow text) RETURNS TABLE (gate_id bi
       AND NOT EXISTS (SELECT FROM queued q WHERE q.shard = r.shard AND q.run_id = r.run_id AND q.level <= b.level);
 $$;
 
--- A limit was raised, or taken away: those that wait go on, at most p_limit at a time. Returns how many did; when there are none left, the
--- limit is as it was asked to be.
-CREATE FUNCTION settle_gates(p_namespace text, p_workflow text, p_limit integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- Whether there is something left to do at a gate whose limit was changed: runs wait for no reason, or it is open and not needed.
+CREATE FUNCTION is_unsettled(p_gate gates, p_most integer) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT p_most IS NULL OR p_gate.taken < p_most AND EXISTS (SELECT FROM queued q WHERE q.gate_id = p_gate.gate_id);
+$$;
+
+-- A limit was raised, or taken away: those go on that wait for no other reason, at the next p_limit gates from one with this key on, and
+-- at most p_limit of them. Returns how many did, and where to go on; null: the limit is as it was asked to be.
+CREATE FUNCTION settle_gates(p_namespace text, p_workflow text, p_from_key text, p_limit integer, OUT gone integer, OUT next_key text)
+LANGUAGE plpgsql AS $$
 DECLARE
     setting concurrency;
     keys text[];
     gate gates;
-    gone integer := 0;
 BEGIN
+    gone := 0;
     SELECT c.* INTO setting FROM concurrency c WHERE c.namespace = p_namespace AND c.workflow = p_workflow FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RETURN 0;
+        RETURN;
     END IF;
-    SELECT array_agg(q.key) INTO keys FROM (
-        SELECT g.key FROM gates g
-        WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND coalesce(g.taken < most_beyond(g), true)
-          AND EXISTS (SELECT FROM queued q WHERE q.gate_id = g.gate_id)
-        ORDER BY g.key LIMIT p_limit
-    ) q;
+    WITH seen AS MATERIALIZED (
+        SELECT g AS gate, g.key, CASE g.key WHEN '' THEN setting.max_runs ELSE setting.max_per_key END AS most FROM gates g
+        WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND g.key >= p_from_key ORDER BY g.key LIMIT p_limit
+    )
+    SELECT array_agg(s.key) FILTER (WHERE is_unsettled(s.gate, s.most)),
+           (SELECT g.key FROM gates g WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND g.key > max(s.key)
+            ORDER BY g.key LIMIT 1)
+    INTO keys, next_key FROM seen s;
     IF keys IS NOT NULL THEN
         PERFORM lock_gates(array_fill(p_namespace, ARRAY [cardinality(keys)]), array_fill(p_workflow, ARRAY [cardinality(keys)]),
                            array_agg(nullif(u.key, ''))) FROM unnest(keys) AS u (key);
-        FOR gate IN
-            SELECT g.* FROM gates g WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND g.key = ANY (keys) ORDER BY g.key
-        LOOP
-            gone := gone + (SELECT o.gone FROM open_gate(gate.gate_id, p_limit - gone) o);
-        END LOOP;
-        RETURN gone;
     END IF;
+    FOR gate IN
+        SELECT g.* FROM gates g WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND g.key = ANY (keys) ORDER BY g.key
+    LOOP
+        gone := gone + (SELECT o.gone FROM open_gate(gate.gate_id, p_limit - gone) o);
+        IF gone = p_limit THEN
+            next_key := gate.key;
+            EXIT;
+        END IF;
+    END LOOP;
     -- Nobody waits at a gate that is open: it is not needed. Slots of it are given back to nobody.
-    PERFORM FROM gates g WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND most_beyond(g) IS NULL
-    ORDER BY g.key FOR UPDATE;
-    DELETE FROM gates g WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND most_beyond(g) IS NULL
-        AND NOT EXISTS (SELECT FROM queued q WHERE q.gate_id = g.gate_id);
-    IF coalesce(setting.max_runs, setting.max_per_key) IS NULL THEN
+    DELETE FROM gates g
+    WHERE g.namespace = p_namespace AND g.workflow = p_workflow AND g.key = ANY (keys) AND most_beyond(g) IS NULL
+      AND NOT EXISTS (SELECT FROM queued q WHERE q.gate_id = g.gate_id);
+    -- Somebody may have changed it meanwhile, and died over it.
+    next_key := coalesce(next_key, (
+        SELECT g.key FROM gates g
+        WHERE g.namespace = p_namespace AND g.workflow = p_workflow
+          AND is_unsettled(g, CASE g.key WHEN '' THEN setting.max_runs ELSE setting.max_per_key END)
+        ORDER BY g.key LIMIT 1));
+    IF next_key IS NOT NULL THEN
+        RETURN;
+    ELSIF coalesce(setting.max_runs, setting.max_per_key) IS NULL THEN
         DELETE FROM concurrency c WHERE c.namespace = p_namespace AND c.workflow = p_workflow;
     ELSE
         UPDATE concurrency c SET is_settled = true WHERE c.namespace = p_namespace AND c.workflow = p_workflow AND NOT c.is_settled;
     END IF;
-    RETURN 0;
 END $$;
 
 -- The limits of a namespace, its own first. under_way, waiting: of the limit on all; with keys, how many wait for one of each.

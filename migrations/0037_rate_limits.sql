@@ -40,7 +40,10 @@ BEGIN
     PERFORM check_workflow(p_namespace, '');
     -- One at a time in a namespace: they are counted.
     PERFORM FROM namespaces n WHERE n.namespace = p_namespace FOR NO KEY UPDATE;
-    IF (SELECT count(*) FROM rate_limits l WHERE l.namespace = p_namespace AND l.step <> p_step) >= p_limits_max THEN
+    IF EXISTS (SELECT FROM rate_limits l WHERE l.namespace = p_namespace AND l.step = p_step
+               AND l.per_second = p_per_second AND l.burst = p_burst) THEN
+        RETURN true;
+    ELSIF (SELECT count(*) FROM rate_limits l WHERE l.namespace = p_namespace AND l.step <> p_step) >= p_limits_max THEN
         RETURN false;
     END IF;
     INSERT INTO rate_limits AS l (namespace, step, per_second, burst) VALUES (p_namespace, p_step, p_per_second, p_burst)

@@ -1,16 +1,20 @@
-//! What must not grow, counted and not timed: a machine that is slow today fails nothing here, and code that does more does.
+//! What must not grow, counted, or compared with something else in the same run: a machine that is slow today fails nothing here, and code
+//! that does more does.
 //!
-//! Allocations are counted by the allocator of this program, on this thread: the same program allocates as often each time.
+//! Allocations are counted by the allocator of this program, on this thread: the same program allocates as often each time. Times are
+//! of this thread on a processor, whatever else is running.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 use windlass_host::bench::sample::{nap, run_of};
 use windlass_host::imports::Time;
-use windlass_host::model::{GuestLimits, Payload, RunInfo, Timestamp};
+use windlass_host::model::{Event, GuestLimits, Payload, RunInfo, Timestamp};
 use windlass_host::run::{Code, Guest, Progress, build_sandbox, replay};
 use windlass_host::sandbox::{Compiler, Limits};
 
@@ -48,6 +52,17 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
+/// Processor time that `work` takes: the least of several times.
+fn processor_time(work: impl Fn()) -> Duration {
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("a time");
+    let took = |_| {
+        let begun = now();
+        work();
+        now() - begun
+    };
+    (0..7).map(took).min().expect("several")
+}
+
 struct Budget {
     what: &'static str,
     most: f64,
@@ -77,14 +92,18 @@ fn count(code: &Code, limits: &Arc<GuestLimits>) -> Vec<Budget> {
     // The first one of its kind prepares what all others use.
     drop(guest(run_of("steps")));
     let instantiate = allocations(|| drop(guest(run_of("steps"))));
+    let replay = |events: u32, history: Vec<Event>| {
+        let progress = replay(code, limits, (*run_of("naps")).clone(), &Payload::of(&events), history);
+        assert!(matches!(progress, Ok(Progress::Waiting)), "{progress:?}");
+    };
     let replayed = |events: u32| {
         let history: Vec<_> = (0..events).map(nap).collect();
-        allocations(|| {
-            let progress = replay(code, limits, (*run_of("naps")).clone(), &Payload::of(&events), history);
-            assert!(matches!(progress, Ok(Progress::Waiting)), "{progress:?}");
-        })
+        allocations(|| replay(events, history))
     };
+    let timed = |events: u32| processor_time(|| replay(events, (0..events).map(nap).collect()));
     let (none, short, long) = (replayed(0), replayed(1_000), replayed(20_000));
+    let (no_time, short_time, long_time) = (timed(0), timed(2_000), timed(20_000));
+    let (time, later_time) = ((short_time - no_time) / 2_000, (long_time - short_time) / 18_000);
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let per = |more: u64, less: u64, events: u32| (more - less) as f64 / f64::from(events);
     let (per_event, per_later_event) = (per(short, none, 1_000), per(long, short, 19_000));
@@ -97,6 +116,16 @@ fn count(code: &Code, limits: &Arc<GuestLimits>) -> Vec<Budget> {
             what: "times as many for an event late in a history",
             most: 1.1,
             counted: per_later_event / per_event,
+        },
+        Budget {
+            what: "times the processor time for an event late in a history",
+            most: 1.5,
+            counted: later_time.as_secs_f64() / time.as_secs_f64(),
+        },
+        Budget {
+            what: "times the processor time of an instance for a hundred events",
+            most: 8.0,
+            counted: time.as_secs_f64() * 100.0 / no_time.as_secs_f64(),
         },
     ]
 }

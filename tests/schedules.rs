@@ -132,8 +132,14 @@ async fn a_schedule_that_is_paused_starts_nothing_and_goes_on_with_the_next_tick
         .await
         .expect("made");
     eventually("it ticks", async || (get(&api, "s").await.started > 0).then_some(())).await;
+    let refused = async |verb: &str| {
+        let problem: Problem = post(&api, "s", verb, json!({})).await.json().await.expect("a problem");
+        assert_eq!((problem.status, &*problem.code), (409, "wrong-state"));
+        problem.detail
+    };
+    assert_eq!(refused("resume").await, "it is not paused: nothing was changed");
     assert!(post(&api, "s", "pause", json!({})).await.status().is_success());
-    assert!(post(&api, "s", "pause", json!({})).await.status().is_success());
+    assert_eq!(refused("pause").await, "it is paused: nothing was changed");
     let paused = get(&api, "s").await;
     assert!(paused.paused_at.is_some() && paused.next_ticks.len() == 5);
     // To put it again is not to resume it.

@@ -109,7 +109,7 @@ impl Operator {
         let fork = [("run_id", fork["run_id"].as_str().expect("a run"))];
         self.does(&of("terminate"), &fork, "{}", "run.terminate").await;
         self.does(
-            "DELETE /components/{component}/versions/{version}",
+            "DELETE /components/{component}/versions/{version}?forget_failed=true",
             &[("component", "probe"), ("version", "1")],
             "",
             "version.delete",

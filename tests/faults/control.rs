@@ -17,18 +17,18 @@ use crate::path::divergence::with;
 const OPTIONS: [&str; 4] = ["--lease", "2s", "--park-after", "10ms"];
 
 /// What becomes of the call: when, and whether its host goes with it.
-const FAULTS: [(Moment, bool); 4] =
+pub(super) const FAULTS: [(Moment, bool); 4] =
     [(Moment::Before, false), (Moment::After, false), (Moment::Before, true), (Moment::After, true)];
 
 /// A host behind a proxy.
-struct Bench {
-    database: Database,
+pub(super) struct Bench {
+    pub(super) database: Database,
     proxy: Proxy,
-    host: HostProcess,
+    pub(super) host: HostProcess,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let database = Database::new().await;
         let proxy = Proxy::open(&database).await;
         let host = HostProcess::serve(&proxy.database, &OPTIONS).await;
@@ -41,7 +41,12 @@ impl Bench {
     }
 
     /// Ask for something whose commit comes to grief, and ask again until it is answered. Returns the last answer.
-    async fn insist(&mut self, path: &str, body: &Value, (moment, dies): (Moment, bool)) -> (u16, Value) {
+    pub(super) async fn insist(
+        &mut self,
+        (method, path): (Method, &str),
+        body: &Value,
+        (moment, dies): (Moment, bool),
+    ) -> (u16, Value) {
         let pid = self.host.pid();
         let kill = move || kill_process(pid, Signal::KILL).expect("killed");
         self.proxy.at_commit(1, moment, move || {
@@ -52,15 +57,15 @@ impl Bench {
         let mut tries = 0;
         loop {
             tries += 1;
-            let request = http().post(format!("{}{path}", self.host.api.base)).json(body);
+            let request = http().request(method.clone(), format!("{}{path}", self.host.api.base)).json(body);
             match request.send().await {
                 Ok(response) if response.status().is_server_error() => {
                     let problem: Value = response.json().await.expect("a problem");
                     assert_eq!(problem["code"], "unavailable", "{path}: {problem}");
                 }
                 Ok(response) => {
-                    assert!(self.proxy.is_done() && tries > 1, "{path}: nothing went wrong");
-                    return (response.status().as_u16(), response.json().await.expect("JSON"));
+                    assert!(self.proxy.is_done() && tries > 1, "{method} {path}: nothing went wrong");
+                    return (response.status().as_u16(), response.json().await.unwrap_or_default());
                 }
                 Err(_) => {
                     assert!(dies, "{path}: its host is there");
@@ -104,7 +109,7 @@ async fn a_run_is_paused_and_goes_on_once_whatever_becomes_of_the_call() {
         bench.host.api.signal(&run, "item", json!(1)).await;
         bench.host.api.wait_for_events(&run, 1).await;
         bench.host.api.wait_for_state(&run, RunState::Waiting).await;
-        let paused = bench.insist(&format!("/runs/{run}/pause"), &json!({}), fault).await;
+        let paused = bench.insist((Method::POST, &format!("/runs/{run}/pause")), &json!({}), fault).await;
         bench.is_done_once(&run, "pause", fault.0, &paused).await;
         bench.host.api.signal(&run, "item", json!(2)).await;
         eventually("it is put aside with its letter", async || {
@@ -112,7 +117,7 @@ async fn a_run_is_paused_and_goes_on_once_whatever_becomes_of_the_call() {
             (bench.database.count(&aside).await == 1).then_some(())
         })
         .await;
-        let resumed = bench.insist(&format!("/runs/{run}/resume"), &json!({}), fault).await;
+        let resumed = bench.insist((Method::POST, &format!("/runs/{run}/resume")), &json!({}), fault).await;
         assert_eq!(bench.entries(&run, "resume").await, 1, "{fault:?}: {resumed:?}");
         assert_eq!(bench.host.api.result(&run).await, json!([1, 2]), "{fault:?}");
         assert_eq!(bench.host.api.history(&run).await.events.len(), 2, "{fault:?}");
@@ -140,7 +145,7 @@ async fn a_run_that_is_quarantined_is_retried_once_whatever_becomes_of_the_call(
         bench.host.api.signal(&run, "item", json!(2)).await;
         assert_eq!(bench.host.api.end(&run).await.state, RunState::Quarantined);
         assert_eq!(bench.database.count(&rename("thing", "item")).await, 1);
-        let retried = bench.insist(&format!("/runs/{run}/retry"), &json!({}), fault).await;
+        let retried = bench.insist((Method::POST, &format!("/runs/{run}/retry")), &json!({}), fault).await;
         assert_eq!(bench.entries(&run, "retry").await, 1, "{fault:?}: {retried:?}");
         assert_eq!(bench.host.api.result(&run).await, json!([1, 2]), "{fault:?}");
     }
@@ -153,7 +158,8 @@ async fn a_run_is_moved_to_another_version_once_whatever_becomes_of_the_call() {
         let run = bench.host.api.start("script", Value::Null).await;
         bench.host.api.wait_for_events(&run, 1).await;
         bench.host.api.wait_for_state(&run, RunState::Waiting).await;
-        let moved = bench.insist(&format!("/runs/{run}/migrate"), &json!({ "version": 2 }), fault).await;
+        let moved =
+            bench.insist((Method::POST, &format!("/runs/{run}/migrate")), &json!({ "version": 2 }), fault).await;
         bench.is_done_once(&run, "migrate", fault.0, &moved).await;
         assert_eq!(moved.1["survives"], true, "{fault:?}: {moved:?}");
         assert_eq!(bench.host.api.run(&run).await.version, 2, "{fault:?}");

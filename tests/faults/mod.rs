@@ -7,6 +7,7 @@ mod editions;
 mod families;
 mod kills;
 mod limits;
+mod management;
 mod poison;
 mod rewinds;
 mod stopping;

@@ -24,7 +24,7 @@ type Action = Box<dyn FnOnce() + Send>;
 
 /// The functions that change something about runs. The last two are also called when there is nothing to do, which only
 /// their answers tell.
-const WRITERS: [&str; 22] = [
+const WRITERS: [&str; 34] = [
     "start_runs",
     "signal_with_start",
     "commit_batch",
@@ -38,6 +38,18 @@ const WRITERS: [&str; 22] = [
     "resume_run",
     "retry_run",
     "migrate_run",
+    "use_version",
+    "deprecate_version",
+    "delete_version",
+    "pause_workflow",
+    "resume_workflow",
+    "set_concurrency",
+    "set_rate_limit",
+    "unset_rate_limit",
+    "put_schedule",
+    "pause_schedule",
+    "resume_schedule",
+    "delete_schedule",
     "fire_schedule",
     "fire_queued",
     "trigger_schedule",

@@ -7,15 +7,24 @@ use windlass_host::model::RunState;
 
 use super::component::Guest;
 use crate::harness::api::{Api, document};
+use crate::harness::guests::guest_bytes;
+
+/// What is uploaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// Made for this case alone; its workflow is called as the case is.
+    Text(Guest),
+    /// `tests/guests/rogue`, and which of its workflows is started with what.
+    Rust { workflow: &'static str, input: &'static str },
+}
 
 /// One guest, one bad thing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     /// What kind of attack it is; several guests try each.
     pub(crate) vector: &'static str,
-    /// Its name, and that of its workflow.
     pub(crate) name: &'static str,
-    pub(crate) guest: Guest,
+    pub(crate) source: Source,
     /// `refused CODE` at the upload, `quarantined CODE`, `failed CODE`, `step CODE` for what its workflow hears of its step, or
     /// `completed`: it may do that, and has nothing of it. Of several, with ` | ` between them, it is one.
     pub(crate) verdict: &'static str,
@@ -56,7 +65,17 @@ fn names_its_limit(verdict: &str, message: &str) -> bool {
 impl Case {
     /// A guest, what it tries, and what becomes of it.
     pub(crate) const fn new(vector: &'static str, name: &'static str, guest: Guest, verdict: &'static str) -> Self {
-        Self { vector, name, guest, verdict, says: "", is_slow: false }
+        Self { vector, name, source: Source::Text(guest), verdict, says: "", is_slow: false }
+    }
+
+    /// The same of a workflow in Rust, made with the SDK.
+    pub(crate) const fn rust(
+        vector: &'static str,
+        name: &'static str,
+        (workflow, input): (&'static str, &'static str),
+        verdict: &'static str,
+    ) -> Self {
+        Self { vector, name, source: Source::Rust { workflow, input }, verdict, says: "", is_slow: false }
     }
 
     /// The message says so.
@@ -88,14 +107,24 @@ impl Case {
         ))
     }
 
+    pub(crate) fn component(&self) -> Vec<u8> {
+        match self.source {
+            Source::Text(guest) => guest.component(self.name),
+            Source::Rust { .. } => guest_bytes("rogue"),
+        }
+    }
+
     async fn run(&self, api: &Api) -> (String, String) {
-        let component = self.guest.component(self.name);
-        let deployed = api.request(Method::POST, "/components", component).await;
+        let deployed = api.request(Method::POST, "/components", self.component()).await;
         if !deployed.status().is_success() {
             let problem: Problem = deployed.json().await.expect("a problem");
             return (format!("refused {}", problem.code), problem.detail);
         }
-        let run = api.end(&api.start(self.name, Value::Null).await).await;
+        let (workflow, input) = match self.source {
+            Source::Text(_) => (self.name, Value::Null),
+            Source::Rust { workflow, input } => (workflow, serde_json::from_str(input).expect("JSON")),
+        };
+        let run = api.end(&api.start(workflow, input).await).await;
         let text = |document: &Value, field: &str| document[field].as_str().unwrap_or_default().to_owned();
         let report = document(&run);
         match run.state {

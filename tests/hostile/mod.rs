@@ -12,10 +12,12 @@ mod limits;
 mod outbound;
 mod outside;
 mod resources;
+mod rust;
 mod secrets;
 mod service;
 mod ssrf;
 mod uploads;
+mod uploads_case;
 mod uploads_compiler;
 mod uploads_programs;
 mod uploads_shapes;
@@ -33,7 +35,7 @@ use case::Case;
 
 /// All of them.
 fn corpus() -> Vec<Case> {
-    [resources::CASES, calls::CASES, values::CASES, escapes::CASES].concat()
+    [resources::CASES, calls::CASES, values::CASES, escapes::CASES, rust::CASES].concat()
 }
 
 /// A namespace on a host, with limits of its own.
@@ -73,7 +75,7 @@ async fn a_component_of_more_parts_than_its_namespace_may_have_is_refused() {
         let limits = serde_json::json!({ "limits": { limit: most } });
         let api = namespace(&server, &format!("few-{limit}"), limits).await;
         let tables = corpus().into_iter().find(|case| case.name == "several-large-tables").expect("it is there");
-        let problem = api.deploy(tables.guest.component("large"), "").await.expect_err("too many");
+        let problem = api.deploy(tables.component(), "").await.expect_err("too many");
         assert_eq!(problem.code, "describe-trapped");
         assert!(problem.detail.contains("count too high"), "{limit}: {}", problem.detail);
         assert!(problem.detail.contains(&format!("({limit})")), "{}", problem.detail);

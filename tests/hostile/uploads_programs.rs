@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::uploads::{Case, case};
+use super::uploads_case::{Case, case};
 use crate::harness::guests::repository;
 
 const TRAPS: &[&str] = &["describe-trapped"];
@@ -155,7 +155,7 @@ fn world() -> &'static (Resolve, WorldId) {
     })
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     [starts(), describes(), manifests(), values(), lies()].into_iter().flatten().collect()
 }
 

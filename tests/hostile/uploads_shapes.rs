@@ -1,6 +1,6 @@
 //! Bytes that hurt whoever reads, validates or compiles them.
 
-use super::uploads::{Case, case};
+use super::uploads_case::{Case, case};
 use crate::harness::guests::guest_bytes;
 
 /// It is refused by its shape, before anything is compiled.
@@ -13,7 +13,7 @@ const COMPILED: &[&str] = &["missing-export", "compile-failed", "compile-too-lon
 /// No machine is quick enough, or has enough.
 const ENDLESS: &[&str] = &["compile-too-long", "compile-too-large"];
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     [functions(), segments(), numbers(), sizes(), nesting(), instances(), features(), interfaces(), custom(), damaged()]
         .into_iter()
         .flatten()

@@ -158,7 +158,9 @@ async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_ru
     let delete = async |version: u32| {
         ask(api, Method::DELETE, &format!("/components/script/versions/{version}"), json!({})).await
     };
-    assert_eq!(deploy(api, "s1").await, 2);
+    assert_eq!(deploy(api, "s1;g0").await, 2);
+    // It could be tried again, and would need the second.
+    api.terminate(&api.start("script", Value::Null).await, "to have failed").await;
     assert_eq!(
         listed(&api.get("/components/script/versions").await),
         [(2, true, false, false, 0), (1, false, false, false, 2)]
@@ -186,7 +188,10 @@ async fn new_runs_are_rolled_back_and_pinned_and_a_version_stays_as_long_as_a_ru
     assert_eq!(post("2/deprecate", json!({})).await.0, 200);
     assert!(detail(post("2/use", json!({})).await).contains("deprecated"));
     assert_eq!(post("2/undeprecate", json!({})).await.0, 200);
-    let (status, versions) = delete(2).await;
+    let refused = detail(delete(2).await);
+    assert!(refused.contains("needed by 1 runs that have failed") && refused.contains("forget_failed"), "{refused}");
+    let forget = "/components/script/versions/2?forget_failed=true";
+    let (status, versions) = ask(api, Method::DELETE, forget, json!({})).await;
     assert_eq!(status, 200, "{versions}");
     assert_eq!(listed(&versions).iter().map(|version| version.0).collect::<Vec<_>>(), [3, 1]);
     assert_eq!(database.count("SELECT count(*) FROM components").await, 2, "its bytes are gone as well");

@@ -233,3 +233,36 @@ async fn a_namespace_with_a_hundred_thousand_ticks_to_make_up_for_does_not_hold_
     assert!(database.count(behind).await > 0, "there was nothing to wait for");
     assert!(late < 2_000, "{late} ms");
 }
+
+/// A host looks at 200 of those that wait for the end of runs at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_ticks_that_wait_for_the_end_of_runs_each_has_its_turn() {
+    let database = Database::new().await;
+    let host = HostProcess::serve(&database, &[]).await;
+    host.api.deploy(guest_bytes("probe"), "").await.expect("deployed");
+    let body = json!({ "workflow": "steps", "input": 1, "spec": { "cron": FAR_AWAY }, "overlap": "buffer-one" });
+    put(&host.api, "s", body).await.expect("made");
+    let open = host.api.start("forever", serde_json::Value::Null).await;
+    // Those of the first 500 have a run that does not end.
+    let wait = format!(
+        "WITH made AS (
+             INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us, queued_tick)
+             SELECT namespace, to_char(n, 'fm0000'), workflow, input, durability, spec, overlap, jitter_us, catch_up_us, now()
+             FROM schedules, generate_series(1, 501) n RETURNING *
+         ), noted AS (
+             INSERT INTO schedule_ticks (namespace, schedule, tick, outcome, run_id)
+             SELECT namespace, schedule, now() - interval '1 second', 0, '{open}' FROM made WHERE schedule <= '0500'
+         )
+         SELECT count(*) FROM made"
+    );
+    assert_eq!(database.count(&wait).await, 501);
+    let mut session = database.session().await;
+    let mut waiting = async || -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM schedules WHERE queued_tick IS NOT NULL");
+        count.fetch_one(&mut session).await.expect("a count")
+    };
+    eventually("the last has started", async || (waiting().await == 500).then_some(())).await;
+    host.api.terminate(&open, "enough").await;
+    eventually("all have started", async || (waiting().await == 0).then_some(())).await;
+    assert_eq!(database.count("SELECT count(*) FROM runs WHERE idempotency_key LIKE 'schedule/%'").await, 501);
+}

@@ -192,7 +192,57 @@ async fn a_run_that_is_limited_passes_its_gates_and_gives_its_slots_back_however
     sql.reads_few(&start("another")).await;
     sql.reads_few(&start("busy")).await;
     let end = format!("SELECT terminate_run('default', '{first}', '{{}}')");
-    sql.reads_few(&end).await;
+    // When a limit was changed, all of them are looked at, some at a time.
+    let settles = [
+        "SELECT count_under_way('default', 'w', '2000-01-01', '00000000-0000-0000-0000-000000000000', 10)",
+        "SELECT settle_gates('default', 'w', '', 10)",
+        "SELECT settle_gates('default', 'w', 'key 7', 10)",
+    ];
+    for statement in settles.into_iter().chain([&*end]) {
+        sql.reads_few(statement).await;
+    }
     sql.be_tenant().await;
-    sql.reads_few(&end).await;
+    for statement in settles.into_iter().chain([&*end]) {
+        sql.reads_few(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn ticks_are_found_and_dealt_with_however_many_schedules_there_are_and_however_many_wait() {
+    let mut sql = Sql::new().await;
+    sql.fill().await;
+    // One after the other is due; of half of them an earlier tick waits for the end of a run.
+    sql.run(&format!(
+        "INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us, next_tick, due_at,
+                                queued_tick)
+         SELECT 'default', 's' || n, 'w', '1', 0, '{{}}', 1, 0, 1000000000, t.at, t.at, CASE WHEN n % 2 = 0 THEN now() END
+         FROM generate_series(1, {MANY}) n, LATERAL (SELECT now() + interval '1 second' * (n - 10000) AS at) t"
+    ))
+    .await;
+    sql.run(
+        "INSERT INTO schedule_ticks (namespace, schedule, tick, outcome, run_id)
+         SELECT 'default', 's' || row_number() OVER (), now(), 0, run_id FROM parked",
+    )
+    .await;
+    sql.run("ANALYZE").await;
+    let fire = |schedule: &str| {
+        format!(
+            "SELECT fire_schedule('default', s.schedule, s.spec, s.next_tick, now() + interval '1 hour', now() + interval '1 hour',
+                                  gen_random_uuid(), '\\x00000000000000000000000000000000', 'key', NULL)
+             FROM schedules s WHERE s.namespace = 'default' AND s.schedule = '{schedule}'"
+        )
+    };
+    let statements = [
+        "SELECT due_schedules(10, '{}', '', '')".to_owned(),
+        "SELECT due_schedules(10, '{another}', 'default', 's7')".to_owned(),
+        fire("s8"),
+        fire("s9"),
+        "SELECT fire_queued('default', 's8', now(), gen_random_uuid(), '\\x00', 'key', NULL)".to_owned(),
+        "SELECT miss_ticks('default', 's9', '{}', now(), NULL, NULL, 1)".to_owned(),
+        "SELECT pause_schedule('default', 's8', 'cli:a')".to_owned(),
+        "SELECT delete_schedule('default', 's8', 'cli:a')".to_owned(),
+    ];
+    for statement in &statements {
+        sql.reads_few(statement).await;
+    }
 }

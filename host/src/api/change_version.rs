@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 use super::auth::Caller;
-use super::extract::{Json as Body, Path};
+use super::extract::{Json as Body, Path, Query};
 use super::list_versions::{Versions, view};
 use crate::model::{Name, Namespace};
 use crate::worker::Host;
@@ -22,6 +22,16 @@ pub struct UseVersion {
     /// Whether they are to do so whatever is deployed later. Else, the next version that is deployed is theirs.
     #[serde(default)]
     pub pin: bool,
+}
+
+/// What may become of those that could be tried again.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteVersion {
+    /// Even if runs that have failed are on it: nobody can try them again.
+    #[serde(default)]
+    pub forget_failed: bool,
 }
 
 /// Let new runs take a version: the one before, to roll back. Runs that have begun stay on theirs.
@@ -91,13 +101,13 @@ pub(super) async fn undeprecate_version(
     view(&host, &namespace, &component).await
 }
 
-/// Forget a version, with its bytes. Refused while a run that is not over needs it, while new runs take it, and for a minute after
-/// they did.
+/// Forget a version, with its bytes. Refused while a run needs it that is not over, or that has failed and could be tried again; while
+/// new runs take it, and for a minute after they did.
 #[utoipa::path(
     delete,
     path = "/v1/namespaces/{namespace}/components/{component}/versions/{version}",
     tag = "components",
-    params(("namespace" = String, Path), ("component" = String, Path), ("version" = u32, Path)),
+    params(("namespace" = String, Path), ("component" = String, Path), ("version" = u32, Path), DeleteVersion),
     responses(
         (status = 200, body = Versions),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-version"),
@@ -107,8 +117,9 @@ pub(super) async fn undeprecate_version(
 pub(super) async fn delete_version(
     State(host): State<Arc<Host>>,
     Path((namespace, component, version)): Path<(Namespace, Name, u32)>,
+    Query(DeleteVersion { forget_failed }): Query<DeleteVersion>,
     Caller(who): Caller,
 ) -> Result<Json<Versions>, Problem> {
-    host.delete_version(&namespace, (&component, version), &who).await?;
+    host.delete_version(&namespace, (&component, version), forget_failed, &who).await?;
     view(&host, &namespace, &component).await
 }

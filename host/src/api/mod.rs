@@ -87,7 +87,7 @@ use admission::Admission;
 use auth::{Inside, Routes};
 
 pub use backfill_schedule::{Backfill, Backfilled};
-pub use change_version::UseVersion;
+pub use change_version::{DeleteVersion, UseVersion};
 pub use count_runs::RunCountView;
 pub use create_key::{CreateKey, CreatedKey};
 pub use deploy_component::{Deployed, DeployedStep};

@@ -21,6 +21,7 @@ use crate::worker::Host;
     responses(
         (status = 200, body = ScheduleView),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "no-such-schedule"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "wrong-state: it is paused"),
     )
 )]
 pub(super) async fn pause_schedule(

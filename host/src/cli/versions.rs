@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use super::client::Client;
 use super::{Done, output};
-use crate::api::{UseVersion, Versions as View};
+use crate::api::{DeleteVersion, UseVersion, Versions as View};
 use crate::model::Name;
 
 #[derive(Args, Debug)]
@@ -34,7 +34,13 @@ enum Verb {
     /// Take that back
     Undeprecate(Which),
     /// Forget a version that no run needs
-    Delete(Which),
+    Delete {
+        #[command(flatten)]
+        which: Which,
+        /// Even if runs that have failed are on it: nobody can try them again
+        #[arg(long)]
+        forget_failed: bool,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -59,7 +65,10 @@ impl Versions {
             Verb::Use { which, pin } => post(which.path("/use")).json(&UseVersion { pin }),
             Verb::Deprecate(which) => post(which.path("/deprecate")),
             Verb::Undeprecate(which) => post(which.path("/undeprecate")),
-            Verb::Delete(which) => client.request(Method::DELETE, &which.path("")),
+            Verb::Delete { which, forget_failed } => {
+                let request = client.request(Method::DELETE, &which.path(""));
+                request.query(&DeleteVersion { forget_failed })
+            }
         };
         let versions: View = client.send(request).await?;
         if client.json {

@@ -1,8 +1,12 @@
 //! How many runs may be under way at once.
 
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
 use super::batch::int;
+use super::schedules::date;
 use super::{Result, Store};
-use crate::model::{Name, Namespace, Who};
+use crate::model::{Name, Namespace, RunId, Timestamp, Who};
 
 /// A limit on a workflow, or on a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ fn column(workflow: Option<&Name>) -> &str {
 
 impl Store {
     /// Limit a workflow, or the whole namespace. [`count_under_way`](Self::count_under_way) comes next, and then
-    /// [`settle_gates`](Self::settle_gates), each until there is nothing left for it.
+    /// [`settle_gates`](Self::settle_gates), each until it has seen all.
     pub async fn set_concurrency(
         &self,
         namespace: &Namespace,
@@ -57,26 +61,46 @@ impl Store {
         Ok(())
     }
 
-    /// Runs that began before there was a limit count as well, at most `limit` of them at a time. Returns how many.
-    pub async fn count_under_way(&self, namespace: &Namespace, workflow: Option<&Name>, limit: u32) -> Result<u32> {
-        let counted: i32 = sqlx::query_scalar("SELECT count_under_way($1, $2, $3)")
-            .bind(&**namespace)
-            .bind(column(workflow))
-            .bind(int(limit))
-            .fetch_one(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(counted.unsigned_abs())
+    /// Of the next `limit` runs that are not over, after this one, those count as well that began before there was a limit. Returns
+    /// the last that was looked at, if there may be others.
+    pub async fn count_under_way(
+        &self,
+        namespace: &Namespace,
+        workflow: Option<&Name>,
+        after: Option<(Timestamp, RunId)>,
+        limit: u32,
+    ) -> Result<Option<(Timestamp, RunId)>> {
+        let (time, run_id) = after.unwrap_or((Timestamp::default(), RunId(Uuid::nil())));
+        let next: (Option<DateTime<Utc>>, Option<Uuid>) =
+            sqlx::query_as("SELECT next_time, next_id FROM count_under_way($1, $2, $3, $4, $5)")
+                .bind(&**namespace)
+                .bind(column(workflow))
+                .bind(date(time))
+                .bind(run_id.0)
+                .bind(int(limit))
+                .fetch_one(&mut *self.tenant(namespace).await?)
+                .await?;
+        Ok(next.0.zip(next.1).map(|(time, run_id)| (time.into(), RunId(run_id))))
     }
 
-    /// Runs that wait for no other reason than what the limit was before go on, at most `limit` of them at a time. Returns how many.
-    pub async fn settle_gates(&self, namespace: &Namespace, workflow: Option<&Name>, limit: u32) -> Result<u32> {
-        let gone: i32 = sqlx::query_scalar("SELECT settle_gates($1, $2, $3)")
-            .bind(&**namespace)
-            .bind(column(workflow))
-            .bind(int(limit))
-            .fetch_one(&mut *self.tenant(namespace).await?)
-            .await?;
-        Ok(gone.unsigned_abs())
+    /// Runs that wait for no other reason than what the limit was before go on: at most `limit` of them, at as many gates, from the one
+    /// with this key on. Returns how many, and the key of the gate to go on with.
+    pub async fn settle_gates(
+        &self,
+        namespace: &Namespace,
+        workflow: Option<&Name>,
+        from_key: &str,
+        limit: u32,
+    ) -> Result<(u32, Option<String>)> {
+        let (gone, next): (i32, Option<String>) =
+            sqlx::query_as("SELECT gone, next_key FROM settle_gates($1, $2, $3, $4)")
+                .bind(&**namespace)
+                .bind(column(workflow))
+                .bind(from_key)
+                .bind(int(limit))
+                .fetch_one(&mut *self.tenant(namespace).await?)
+                .await?;
+        Ok((gone.unsigned_abs(), next))
     }
 
     /// Limits of all namespaces that were changed by somebody who died over it, or is just at it.

@@ -42,6 +42,8 @@ pub struct DueTicks {
     pub found: usize,
     /// Until the next is.
     pub next_in: Option<Duration>,
+    /// Of those that wait for the end of runs, the last that was looked at, if there may be others after it.
+    pub queued_after: Option<(String, String)>,
     /// The database's time when it looked.
     pub looked_at: Timestamp,
 }
@@ -74,17 +76,29 @@ struct DueRow {
 }
 
 impl Store {
-    /// Up to `limit` ticks that are due, the oldest first, of none of these namespaces.
-    pub async fn due_ticks(&self, limit: u32, without: &[Namespace]) -> Result<DueTicks> {
+    /// Up to `limit` ticks that are due, the oldest first, of none of these namespaces; and those, of as many that wait for the end of
+    /// runs, after this one, for which it has come.
+    pub async fn due_ticks(
+        &self,
+        limit: u32,
+        without: &[Namespace],
+        queued_after: Option<&(String, String)>,
+    ) -> Result<DueTicks> {
         let without: Vec<_> = without.iter().map(|namespace| namespace.to_string()).collect();
-        let rows: Vec<DueRow> = sqlx::query_as("SELECT * FROM due_schedules($1, $2)")
+        let (namespace, schedule) = queued_after.map_or(("", ""), |(namespace, schedule)| (namespace, schedule));
+        let rows: Vec<DueRow> = sqlx::query_as("SELECT * FROM due_schedules($1, $2, $3, $4)")
             .bind(int(limit))
             .bind(without)
+            .bind(namespace)
+            .bind(schedule)
             .fetch_all(&self.pool)
             .await?;
-        let mut ticks = DueTicks { due: Vec::new(), found: 0, next_in: None, looked_at: Timestamp::default() };
+        let queued = rows.iter().filter(|row| row.is_queued);
+        let last = queued.clone().last().map(|row| (row.namespace.clone(), row.schedule.clone()));
+        let queued_after = last.filter(|_| queued.count() == limit as usize);
+        let looked_at = rows.first().map(|row| row.looked_at.into()).unwrap_or_default();
+        let mut ticks = DueTicks { due: Vec::new(), found: 0, next_in: None, queued_after, looked_at };
         for row in rows {
-            ticks.looked_at = row.looked_at.into();
             if row.due_at > row.looked_at {
                 let next_in = Timestamp::from(row.due_at).since(ticks.looked_at);
                 ticks.next_in = Some(ticks.next_in.unwrap_or(Duration::MAX).min(next_in));

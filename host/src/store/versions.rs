@@ -105,17 +105,19 @@ impl Store {
         Ok(())
     }
 
-    /// Forget a version that no run needs.
+    /// Forget a version that no run needs; with `forget_failed`, those that have failed need nothing.
     pub async fn delete_version(
         &self,
         namespace: &Namespace,
         (component, version): (&Name, u32),
+        forget_failed: bool,
         who: &Who,
     ) -> Result<()> {
-        sqlx::query("SELECT delete_version($1, $2, $3, $4)")
+        sqlx::query("SELECT delete_version($1, $2, $3, $4, $5)")
             .bind(&**namespace)
             .bind(&**component)
             .bind(int(version))
+            .bind(forget_failed)
             .bind(who.to_string())
             .execute(&mut *self.tenant(namespace).await?)
             .await?;

@@ -4,7 +4,7 @@ use super::Host;
 use crate::model::{Name, Namespace, Who};
 use crate::store::{self, Concurrency, RateLimit};
 
-/// Runs that are counted, or let go on, in one transaction.
+/// Runs and gates that are looked at, and runs that are let go on, in one transaction.
 const SETTLED_MAX: u32 = 1_000;
 
 impl Host {
@@ -61,9 +61,20 @@ impl Host {
     }
 
     async fn settle_concurrency(&self, namespace: &Namespace, workflow: Option<&Name>) -> store::Result<()> {
-        while self.store.count_under_way(namespace, workflow, SETTLED_MAX).await? > 0 {}
-        while self.store.settle_gates(namespace, workflow, SETTLED_MAX).await? > 0 {
-            self.became_ready();
+        let mut after = None;
+        loop {
+            after = self.store.count_under_way(namespace, workflow, after, SETTLED_MAX).await?;
+            if after.is_none() {
+                break;
+            }
+        }
+        let mut from = Some(String::new());
+        while let Some(key) = from {
+            let (gone, next) = self.store.settle_gates(namespace, workflow, &key, SETTLED_MAX).await?;
+            if gone > 0 {
+                self.became_ready();
+            }
+            from = next;
         }
         Ok(())
     }

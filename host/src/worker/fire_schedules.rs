@@ -34,8 +34,10 @@ const IN_VAIN: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(host: Arc<Host>) {
     let mut in_vain = 0_u32;
+    // Each round looks at some of those that wait for the end of runs, and the next one at those after them.
+    let mut queued_after = None;
     loop {
-        let wait = match round(&host).await {
+        let wait = match round(&host, &mut queued_after).await {
             Ok(Round { dealt: 0, found: 0, next_in }) => {
                 in_vain = 0;
                 let spread = SPREAD.mul_f64(rand::random());
@@ -70,13 +72,14 @@ struct Round {
     next_in: Option<Duration>,
 }
 
-async fn round(host: &Host) -> store::Result<Round> {
+async fn round(host: &Host, queued_after: &mut Option<(String, String)>) -> store::Result<Round> {
     let mut round = Round { dealt: 0, found: 0, next_in: None };
     let mut spent: HashMap<Namespace, u32> = HashMap::new();
     // Those that have had their share; the next round begins with them again.
     let mut without = Vec::new();
     loop {
-        let look = host.store.due_ticks(BATCH_MAX, &without).await?;
+        let look = host.store.due_ticks(BATCH_MAX, &without, queued_after.as_ref()).await?;
+        queued_after.clone_from(&look.queued_after);
         round.found += look.found;
         round.next_in = look.next_in;
         let before = without.len();

@@ -45,9 +45,15 @@ impl Host {
         self.store.deprecate_version(namespace, version, deprecate, who).await
     }
 
-    /// Forget a version that no run needs.
-    pub async fn delete_version(&self, namespace: &Namespace, version: (&Name, u32), who: &Who) -> store::Result<()> {
-        self.store.delete_version(namespace, version, who).await
+    /// Forget a version that no run needs; with `forget_failed`, those that have failed need nothing.
+    pub async fn delete_version(
+        &self,
+        namespace: &Namespace,
+        version: (&Name, u32),
+        forget_failed: bool,
+        who: &Who,
+    ) -> store::Result<()> {
+        self.store.delete_version(namespace, version, forget_failed, who).await
     }
 
     /// Move a run to another version of its component, if it would survive; with `dry_run`, only say whether it would. One that goes

@@ -1,7 +1,9 @@
 //! Workflows that break rules, one rule each.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::net::ToSocketAddrs as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use windlass::{Failure, Result, child, http, join_all, send_signal, signal, sleep};
 
@@ -163,6 +165,68 @@ async fn step_floods(lines: u32) -> Result<()> {
     Ok(())
 }
 
+/// Looks for what the host has: files, variables, arguments, other programs. Crashes if there is any.
+#[windlass::workflow]
+async fn looks_around() -> Result<()> {
+    look_around();
+    Ok(())
+}
+
+fn look_around() {
+    assert!(std::fs::read("/proc/self/environ").is_err() && std::fs::read_dir("/").is_err());
+    assert!(std::fs::write("/tmp/here", "mine").is_err());
+    assert!(std::env::vars().next().is_none() && std::env::args().next().is_none());
+    assert!(std::process::Command::new("sh").spawn().is_err());
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+    let mut line = String::new();
+    assert_eq!(std::io::stdin().read_line(&mut line).unwrap_or_default(), 0);
+}
+
+/// Measures how long it takes to count. Crashes if it can tell.
+#[windlass::workflow]
+async fn measures() -> Result<()> {
+    let (begun, today) = (Instant::now(), SystemTime::now());
+    (0..100_000).for_each(|number| {
+        black_box(number);
+    });
+    assert!(begun.elapsed().is_zero() && today.elapsed().is_ok_and(|passed| passed.is_zero()));
+    Ok(())
+}
+
+/// Wants more than there is, in one piece.
+#[windlass::workflow]
+async fn reserves(bytes: usize) -> Result<usize> {
+    Ok(black_box(Vec::<u8>::with_capacity(bytes)).capacity())
+}
+
+/// Waits for itself.
+#[windlass::workflow]
+async fn deadlocks() -> Result<()> {
+    let lock = Mutex::new(());
+    let _held = lock.lock();
+    let _again = lock.lock();
+    Ok(())
+}
+
+/// Wants to survive a panic.
+#[windlass::workflow]
+async fn catches() -> Result<bool> {
+    Ok(std::panic::catch_unwind(|| panic!("caught")).is_err())
+}
+
+#[windlass::workflow]
+async fn aborts() -> Result<()> {
+    std::process::abort()
+}
+
+/// Says much where the host's own words might go.
+#[windlass::workflow]
+async fn prints(lines: u32) -> Result<()> {
+    (0..lines).for_each(|line| println!("\x1b[2J{line}\r\0"));
+    (0..lines).for_each(|line| eprintln!("{{\"level\":\"ERROR\",\"line\":{line}}}"));
+    Ok(())
+}
+
 #[windlass::workflow]
 async fn exits() -> Result<()> {
     std::process::exit(3)
@@ -179,6 +243,11 @@ async fn step_breaks(rule: String) -> Result<String> {
         "socket" => step_connects().await,
         "large" => step_boasts().await.map(drop),
         "exit" => step_exits().await,
+        "look" => step_looks_around().await,
+        "abort" => step_aborts().await,
+        "panic" => step_panics().await,
+        "listen" => step_listens().await,
+        "resolve" => step_resolves().await,
         "bad-code" => step_fails_badly().await,
         "timeout" => step_spins().timeout(Duration::from_millis(200)).await,
         _ => Ok(()),
@@ -226,6 +295,34 @@ async fn breeds() -> Result<()> {
 async fn step_connects() -> Result<()> {
     std::net::TcpStream::connect("127.0.0.1:1")?;
     Ok(())
+}
+
+#[windlass::step(retry(max_attempts = 1))]
+async fn step_listens() -> Result<()> {
+    std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(())
+}
+
+#[windlass::step(retry(max_attempts = 1))]
+async fn step_resolves() -> Result<()> {
+    assert_eq!("localhost:80".to_socket_addrs()?.count(), 0);
+    Ok(())
+}
+
+#[windlass::step(retry(max_attempts = 1))]
+async fn step_looks_around() -> Result<()> {
+    look_around();
+    Ok(())
+}
+
+#[windlass::step(retry(max_attempts = 1))]
+async fn step_aborts() -> Result<()> {
+    std::process::abort()
+}
+
+#[windlass::step(retry(max_attempts = 1))]
+async fn step_panics() -> Result<()> {
+    panic!("on purpose")
 }
 
 #[windlass::step(retry(max_attempts = 1))]
