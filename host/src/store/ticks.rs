@@ -94,7 +94,7 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         let queued = rows.iter().filter(|row| row.is_queued);
-        let last = queued.clone().last().map(|row| (row.namespace.clone(), row.schedule.clone()));
+        let last = queued.clone().next_back().map(|row| (row.namespace.clone(), row.schedule.clone()));
         let queued_after = last.filter(|_| queued.count() == limit as usize);
         let looked_at = rows.first().map(|row| row.looked_at.into()).unwrap_or_default();
         let mut ticks = DueTicks { due: Vec::new(), found: 0, next_in: None, queued_after, looked_at };
