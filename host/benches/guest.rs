@@ -65,6 +65,22 @@ fn instantiate(criterion: &mut Criterion, sandbox: &Sandbox) {
     group.finish();
 }
 
+/// What a call of the host costs, there and back: so many that making the instance does not count.
+fn host_call(criterion: &mut Criterion, sandbox: &Sandbox) {
+    const CALLS: u32 = 10_000;
+    let (bench, info) = (Bench::new(sandbox, "bench"), run_of("asks"));
+    let input = Payload::of(&CALLS);
+    let mut group = criterion.benchmark_group("host call");
+    group.throughput(Throughput::Elements(CALLS.into()));
+    group.bench_function("clock", |bencher| {
+        bencher.iter(|| {
+            let progress = bench.guest(&info).turn(&info, &input).expect("no divergence");
+            assert!(matches!(progress, Progress::Completed(_)));
+        });
+    });
+    group.finish();
+}
+
 /// From a new instance to the end of a history that is in memory. Instantiating is part of it.
 fn replay(criterion: &mut Criterion, sandbox: &Sandbox) {
     let (bench, info) = (Bench::new(sandbox, "probe"), info());
@@ -143,6 +159,7 @@ fn benches(criterion: &mut Criterion) {
         eprintln!("{name}.wasm: {bytes} bytes");
     }
     instantiate(criterion, &sandbox);
+    host_call(criterion, &sandbox);
     replay(criterion, &sandbox);
     replay_from_database(criterion, &sandbox);
 }

@@ -20,12 +20,16 @@ use std::time::Duration;
 /// Wait until something is so; panic with `what` if it takes too long.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     const PATIENCE: Duration = Duration::from_secs(30);
+    // Many looks open a session each: on a machine that stalls they would come faster than the database sees old ones off.
+    const PAUSE_MOST: Duration = Duration::from_millis(50);
     let begun = std::time::Instant::now();
+    let mut pause = Duration::from_millis(5);
     loop {
         if let Some(found) = look().await {
             return found;
         }
         assert!(begun.elapsed() < PATIENCE, "not after {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MOST);
     }
 }

@@ -88,6 +88,15 @@ async fn lives(rounds: u32) -> windlass::Result<u32> {
     Ok(rounds)
 }
 
+/// Asks what time it is, over and over: a call of the host that costs nothing but the call.
+#[windlass::workflow]
+async fn asks(count: u32) -> windlass::Result<u32> {
+    for _ in 0..count {
+        std::hint::black_box(windlass::now());
+    }
+    Ok(count)
+}
+
 fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

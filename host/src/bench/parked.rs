@@ -33,6 +33,10 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let evicted = each(|size| size.memory, 3, 2, many - some);
     let database = each(|size| size.database, 3, 2, many - some);
     bench.say(Figure::new(WORKLOAD, format!("{few} runs"), "memory_per_resident_run", resident, "B"));
+    let (memory_of_some, database_of_some) =
+        (each(|size| size.memory, 2, 0, some), each(|size| size.database, 2, 0, some));
+    bench.say(Figure::new(WORKLOAD, format!("{some} runs"), "memory_per_run", memory_of_some, "B"));
+    bench.say(Figure::new(WORKLOAD, format!("{some} runs"), "database_bytes_per_run", database_of_some, "B"));
     bench.say(Figure::new(WORKLOAD, format!("{many} runs"), "memory_per_evicted_run", evicted, "B"));
     bench.say(Figure::new(WORKLOAD, format!("{many} runs"), "database_bytes_per_run", database, "B"));
     idle(bench, &host, many).await?;
