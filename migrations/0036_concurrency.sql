@@ -198,7 +198,7 @@ CREATE FUNCTION is_limited(p_namespace text, p_workflow text) RETURNS boolean LA
                    AND (c.max_runs IS NOT NULL OR c.max_per_key IS NOT NULL));
 $$;
 
--- Limit a workflow; without one, the namespace. None is no limit. count_under_way comes next, until it has seen all, and then settle_gates.
+-- Limit a workflow; without one, the namespace. None is no limit. count_under_way comes next, until it has seen all and counted none, then settle_gates.
 CREATE FUNCTION set_concurrency(p_namespace text, p_workflow text, p_max_runs integer, p_max_per_key integer, p_who text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -221,10 +221,11 @@ BEGIN
 END $$;
 
 -- Runs that were under way before there was a limit count as well, however many may be taken: of the next p_limit that are not over, after
--- one, those get their slots that have none. Returns where to go on; null: there are no others. One that is accepted while its limit is set
--- may be missed: it began before.
+-- one, those get their slots that have none. Returns how many, and where to go on; null: there are no others. One that is accepted while its
+-- limit is set may be missed: it began before.
 CREATE FUNCTION count_under_way(
-    p_namespace text, p_workflow text, p_after_time timestamptz, p_after_id uuid, p_limit integer, OUT next_time timestamptz, OUT next_id uuid
+    p_namespace text, p_workflow text, p_after_time timestamptz, p_after_id uuid, p_limit integer,
+    OUT counted integer, OUT next_time timestamptz, OUT next_id uuid
 ) LANGUAGE plpgsql AS $$
 DECLARE
     ids uuid[];
@@ -240,7 +241,8 @@ BEGIN
         WHERE p_workflow IN ('', (s.run).workflow) AND EXISTS (SELECT FROM slots_missing(s.run, p_workflow))
     ) m
     LEFT JOIN (SELECT s.started_at, s.run_id FROM seen s ORDER BY s.started_at, s.run_id OFFSET p_limit - 1) l ON true;
-    IF ids IS NULL THEN
+    counted := coalesce(cardinality(ids), 0);
+    IF counted = 0 THEN
         RETURN;
     END IF;
     PERFORM lock_runs(ids);
@@ -255,7 +257,7 @@ BEGIN
         JOIN runs r ON r.shard = u.shard AND r.run_id = u.run_id AND r.state = 0
         CROSS JOIN LATERAL slots_missing(r, p_workflow) m
         RETURNING shard, run_id, gate_id
-    ), counted AS (
+    ), added AS (
         UPDATE gates g SET taken = g.taken + c.slots
         FROM (SELECT t.gate_id, count(*)::integer AS slots FROM taken t GROUP BY t.gate_id) c WHERE g.gate_id = c.gate_id
     )

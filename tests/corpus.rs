@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "all") {
         return ExitCode::SUCCESS;
     }
-    let mut corpus = [resources::CASES, calls::CASES, values::CASES, escapes::CASES, rust::CASES].concat();
+    let mut corpus = case::corpus();
     if let Some(unknown) = arguments.iter().find(|name| corpus.iter().all(|case| case.name != **name)) {
         println!("there is no guest {unknown}");
         return ExitCode::FAILURE;
@@ -118,14 +118,14 @@ impl Suite {
         assert!(put.status().is_success(), "{}", put.text().await.unwrap_or_default());
         let mut suite = Self { host, hostile, present: Present::default(), alone: Duration::ZERO };
         // Once before it counts: what a host needs anyway is there then, and so is the machine code of all of them.
-        let empty = resident_mib(&suite.host);
+        let empty = suite.resident_mib();
         for case in corpus {
             // Those that are refused have their turn later.
             let _ = suite.hostile.deploy(case.component(), "").await;
         }
         suite.neighbour(ALONE, &CancellationToken::new()).await;
         suite.alone = p99(&mut suite.neighbour(ALONE, &CancellationToken::new()).await);
-        println!("the machine code of all guests takes {:.1} MiB of the host", resident_mib(&suite.host) - empty);
+        println!("the machine code of all guests takes {:.1} MiB of the host", suite.resident_mib() - empty);
         suite
     }
 
@@ -139,7 +139,7 @@ impl Suite {
 
     /// All uploads, and whether that went well.
     async fn uploads(&self) -> bool {
-        let cases: Vec<_> = uploads_shapes::cases().into_iter().chain(uploads_programs::cases()).collect();
+        let cases = uploads_case::corpus();
         let checks = cases.iter().map(|case| self.noted(&case.name, case.check(&self.hostile)));
         let checks = stream::iter(checks).buffer_unordered(UPLOADS_AT_ONCE);
         let vectors = cases.iter().map(|case| case.vector);
@@ -163,7 +163,7 @@ impl Suite {
         vectors: impl Iterator<Item = &'static str>,
         checks: impl Stream<Item = Result<(), String>>,
     ) -> bool {
-        let (before, begun, over) = (resident_mib(&self.host), Instant::now(), CancellationToken::new());
+        let (before, begun, over) = (self.resident_mib(), Instant::now(), CancellationToken::new());
         let (mut samples, wrong) = tokio::join!(self.neighbour(usize::MAX, &over), async {
             let wrong: Vec<_> = pin!(checks.filter_map(async |result| result.err())).collect().await;
             over.cancel();
@@ -189,15 +189,22 @@ impl Suite {
         wrong.is_empty() && grown <= GROWTH_MAX_MIB && crowded <= alone.mul_f64(SLOWER_MAX.0) + SLOWER_MAX.1
     }
 
+    /// Memory of the host's process.
+    fn resident_mib(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "no host has so much")]
+        let bytes = self.host.resident_bytes() as f64;
+        bytes / f64::from(1 << 20)
+    }
+
     /// By how much the host's memory has grown. The allocator gives back what was freed in its own time, and when it is called.
     async fn grown_since(&self, before: f64) -> f64 {
         for _ in 0..20 {
-            if resident_mib(&self.host) - before <= GROWTH_MAX_MIB {
+            if self.resident_mib() - before <= GROWTH_MAX_MIB {
                 break;
             }
             self.neighbour(20, &CancellationToken::new()).await;
         }
-        resident_mib(&self.host) - before
+        self.resident_mib() - before
     }
 
     /// Starts honest runs, one after the other, and waits for each.
@@ -236,12 +243,4 @@ fn beside_the_slowest(took: &mut [Sample]) -> String {
     let mut times: Vec<_> = times.into_iter().map(|(name, times)| (times, name)).collect();
     times.sort_by(|one, other| other.cmp(one));
     times.iter().take(NAMED).map(|(times, name)| format!("{name} ({times})")).collect::<Vec<_>>().join(", ")
-}
-
-/// Memory of the host's process.
-fn resident_mib(host: &HostProcess) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid().as_raw_nonzero())).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib / 1024.0
 }

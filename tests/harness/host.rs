@@ -91,6 +91,14 @@ impl HostProcess {
         Pid::from_child(&self.child)
     }
 
+    /// Memory that it has.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("killed");

@@ -62,6 +62,12 @@ fn names_its_limit(verdict: &str, message: &str) -> bool {
     limit.is_none_or(|(_, names)| names.iter().any(|name| message.contains(name)))
 }
 
+/// All of them.
+pub(crate) fn corpus() -> Vec<Case> {
+    use super::{calls, escapes, resources, rust, values};
+    [resources::CASES, calls::CASES, values::CASES, escapes::CASES, rust::CASES].concat()
+}
+
 impl Case {
     /// A guest, what it tries, and what becomes of it.
     pub(crate) const fn new(vector: &'static str, name: &'static str, guest: Guest, verdict: &'static str) -> Self {

@@ -31,12 +31,7 @@ use reqwest::Method;
 
 use crate::harness::api::Api;
 use crate::harness::shared::shared;
-use case::Case;
-
-/// All of them.
-fn corpus() -> Vec<Case> {
-    [resources::CASES, calls::CASES, values::CASES, escapes::CASES, rust::CASES].concat()
-}
+use case::corpus;
 
 /// A namespace on a host, with limits of its own.
 async fn namespace(server: &str, name: &str, limits: serde_json::Value) -> Api {

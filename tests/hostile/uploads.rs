@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{uploads_programs, uploads_shapes};
+use super::uploads_case::corpus;
 use crate::harness::database::Database;
 use crate::harness::eventually;
 use crate::harness::guests::{guest_bytes, repository};
@@ -20,8 +20,8 @@ async fn every_hostile_upload_has_its_answer_and_the_host_goes_on() {
     let mut host = HostProcess::serve(&database, &["--compile-time", "5s", "--compile-memory", "1536"]).await;
     let hello = guest_bytes("hello");
     host.api.deploy(hello.clone(), "").await.expect("deployed");
-    let before = resident_bytes(&host);
-    let cases: Vec<_> = uploads_shapes::cases().into_iter().chain(uploads_programs::cases()).collect();
+    let before = host.resident_bytes();
+    let cases = corpus();
     let vectors: BTreeSet<_> = cases.iter().map(|case| case.vector).collect();
     assert!(cases.len() >= 60 && vectors.len() >= 15, "{} cases, {} vectors", cases.len(), vectors.len());
     let mut wrong = Vec::new();
@@ -40,7 +40,7 @@ async fn every_hostile_upload_has_its_answer_and_the_host_goes_on() {
     // The allocator gives back what was freed in its own time, and when it is called.
     eventually("the host is about as large as before", async || {
         host.api.deploy(hello.clone(), "").await.expect("deployed");
-        let grown = resident_bytes(&host).saturating_sub(before);
+        let grown = host.resident_bytes().saturating_sub(before);
         eprintln!("the host has grown by {grown} bytes");
         (grown <= GROWTH_MAX).then_some(())
     })
@@ -50,17 +50,10 @@ async fn every_hostile_upload_has_its_answer_and_the_host_goes_on() {
     host.api.result(&run).await;
 }
 
-fn resident_bytes(host: &HostProcess) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid().as_raw_pid())).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a field");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib << 10
-}
-
 #[tokio::test]
 async fn every_expected_code_is_one_that_there_is() {
     let list = std::fs::read_to_string(repository().join("docs/errors.md")).expect("a list");
-    for case in uploads_shapes::cases().into_iter().chain(uploads_programs::cases()) {
+    for case in corpus() {
         for code in case.expected {
             assert!(*code == "ok" || list.contains(&format!("| `{code}` |")), "{}: {code}", case.name);
         }

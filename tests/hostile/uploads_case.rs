@@ -10,6 +10,11 @@ pub(crate) struct Case {
     pub(crate) expected: &'static [&'static str],
 }
 
+/// All of them.
+pub(crate) fn corpus() -> Vec<Case> {
+    [super::uploads_shapes::cases(), super::uploads_programs::cases()].into_iter().flatten().collect()
+}
+
 pub(crate) fn case(
     vector: &'static str,
     name: impl Into<String>,

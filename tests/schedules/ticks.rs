@@ -243,26 +243,26 @@ async fn of_many_ticks_that_wait_for_the_end_of_runs_each_has_its_turn() {
     let body = json!({ "workflow": "steps", "input": 1, "spec": { "cron": FAR_AWAY }, "overlap": "buffer-one" });
     put(&host.api, "s", body).await.expect("made");
     let open = host.api.start("forever", serde_json::Value::Null).await;
-    // Those of the first 500 have a run that does not end.
+    // Those of the first 599 have a run that does not end.
     let wait = format!(
         "WITH made AS (
              INSERT INTO schedules (namespace, schedule, workflow, input, durability, spec, overlap, jitter_us, catch_up_us, queued_tick)
              SELECT namespace, to_char(n, 'fm0000'), workflow, input, durability, spec, overlap, jitter_us, catch_up_us, now()
-             FROM schedules, generate_series(1, 501) n RETURNING *
+             FROM schedules, generate_series(1, 600) n RETURNING *
          ), noted AS (
              INSERT INTO schedule_ticks (namespace, schedule, tick, outcome, run_id)
-             SELECT namespace, schedule, now() - interval '1 second', 0, '{open}' FROM made WHERE schedule <= '0500'
+             SELECT namespace, schedule, now() - interval '1 second', 0, '{open}' FROM made WHERE schedule <= '0599'
          )
          SELECT count(*) FROM made"
     );
-    assert_eq!(database.count(&wait).await, 501);
+    assert_eq!(database.count(&wait).await, 600);
     let mut session = database.session().await;
     let mut waiting = async || -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM schedules WHERE queued_tick IS NOT NULL");
         count.fetch_one(&mut session).await.expect("a count")
     };
-    eventually("the last has started", async || (waiting().await == 500).then_some(())).await;
+    eventually("the last has started", async || (waiting().await == 599).then_some(())).await;
     host.api.terminate(&open, "enough").await;
     eventually("all have started", async || (waiting().await == 0).then_some(())).await;
-    assert_eq!(database.count("SELECT count(*) FROM runs WHERE idempotency_key LIKE 'schedule/%'").await, 501);
+    assert_eq!(database.count("SELECT count(*) FROM runs WHERE idempotency_key LIKE 'schedule/%'").await, 600);
 }

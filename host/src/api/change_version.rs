@@ -76,7 +76,7 @@ pub(super) async fn deprecate_version(
     Path((namespace, component, version)): Path<(Namespace, Name, u32)>,
     Caller(who): Caller,
 ) -> Result<Json<Versions>, Problem> {
-    host.deprecate_version(&namespace, (&component, version), true, &who).await?;
+    host.store.deprecate_version(&namespace, (&component, version), true, &who).await?;
     view(&host, &namespace, &component).await
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn undeprecate_version(
     Path((namespace, component, version)): Path<(Namespace, Name, u32)>,
     Caller(who): Caller,
 ) -> Result<Json<Versions>, Problem> {
-    host.deprecate_version(&namespace, (&component, version), false, &who).await?;
+    host.store.deprecate_version(&namespace, (&component, version), false, &who).await?;
     view(&host, &namespace, &component).await
 }
 
@@ -120,6 +120,6 @@ pub(super) async fn delete_version(
     Query(DeleteVersion { forget_failed }): Query<DeleteVersion>,
     Caller(who): Caller,
 ) -> Result<Json<Versions>, Problem> {
-    host.delete_version(&namespace, (&component, version), forget_failed, &who).await?;
+    host.store.delete_version(&namespace, (&component, version), forget_failed, &who).await?;
     view(&host, &namespace, &component).await
 }

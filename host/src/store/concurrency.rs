@@ -62,17 +62,17 @@ impl Store {
     }
 
     /// Of the next `limit` runs that are not over, after this one, those count as well that began before there was a limit. Returns
-    /// the last that was looked at, if there may be others.
+    /// how many, and the last that was looked at, if there may be others.
     pub async fn count_under_way(
         &self,
         namespace: &Namespace,
         workflow: Option<&Name>,
         after: Option<(Timestamp, RunId)>,
         limit: u32,
-    ) -> Result<Option<(Timestamp, RunId)>> {
+    ) -> Result<(u32, Option<(Timestamp, RunId)>)> {
         let (time, run_id) = after.unwrap_or((Timestamp::default(), RunId(Uuid::nil())));
-        let next: (Option<DateTime<Utc>>, Option<Uuid>) =
-            sqlx::query_as("SELECT next_time, next_id FROM count_under_way($1, $2, $3, $4, $5)")
+        let (counted, time, run_id): (i32, Option<DateTime<Utc>>, Option<Uuid>) =
+            sqlx::query_as("SELECT counted, next_time, next_id FROM count_under_way($1, $2, $3, $4, $5)")
                 .bind(&**namespace)
                 .bind(column(workflow))
                 .bind(date(time))
@@ -80,7 +80,7 @@ impl Store {
                 .bind(int(limit))
                 .fetch_one(&mut *self.tenant(namespace).await?)
                 .await?;
-        Ok(next.0.zip(next.1).map(|(time, run_id)| (time.into(), RunId(run_id))))
+        Ok((counted.unsigned_abs(), time.zip(run_id).map(|(time, run_id)| (time.into(), RunId(run_id)))))
     }
 
     /// Runs that wait for no other reason than what the limit was before go on: at most `limit` of them, at as many gates, from the one

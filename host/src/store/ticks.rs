@@ -94,10 +94,12 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         let queued = rows.iter().filter(|row| row.is_queued);
+        // There were none after it: those before it have their turn again.
+        let next_in = (queued_after.is_some() && queued.clone().next().is_none()).then_some(Duration::ZERO);
         let last = queued.clone().next_back().map(|row| (row.namespace.clone(), row.schedule.clone()));
         let queued_after = last.filter(|_| queued.count() == limit as usize);
         let looked_at = rows.first().map(|row| row.looked_at.into()).unwrap_or_default();
-        let mut ticks = DueTicks { due: Vec::new(), found: 0, next_in: None, queued_after, looked_at };
+        let mut ticks = DueTicks { due: Vec::new(), found: 0, next_in, queued_after, looked_at };
         for row in rows {
             if row.due_at > row.looked_at {
                 let next_in = Timestamp::from(row.due_at).since(ticks.looked_at);

@@ -60,14 +60,22 @@ impl Host {
         Ok(())
     }
 
-    async fn settle_concurrency(&self, namespace: &Namespace, workflow: Option<&Name>) -> store::Result<()> {
-        let mut after = None;
+    /// Runs that began before there was a limit count as well. Returns how many.
+    async fn count_under_way(&self, namespace: &Namespace, workflow: Option<&Name>) -> store::Result<u32> {
+        let (mut all, mut after) = (0, None);
         loop {
-            after = self.store.count_under_way(namespace, workflow, after, SETTLED_MAX).await?;
-            if after.is_none() {
-                break;
+            let (counted, next) = self.store.count_under_way(namespace, workflow, after, SETTLED_MAX).await?;
+            all += counted;
+            if next.is_none() {
+                return Ok(all);
             }
+            after = next;
         }
+    }
+
+    async fn settle_concurrency(&self, namespace: &Namespace, workflow: Option<&Name>) -> store::Result<()> {
+        // Some may come in behind the place where it is.
+        while self.count_under_way(namespace, workflow).await? > 0 {}
         let mut from = Some(String::new());
         while let Some(key) = from {
             let (gone, next) = self.store.settle_gates(namespace, workflow, &key, SETTLED_MAX).await?;

@@ -34,28 +34,6 @@ impl Host {
         Ok(())
     }
 
-    /// Say that no new run is to take a version, or take that back.
-    pub async fn deprecate_version(
-        &self,
-        namespace: &Namespace,
-        version: (&Name, u32),
-        deprecate: bool,
-        who: &Who,
-    ) -> store::Result<()> {
-        self.store.deprecate_version(namespace, version, deprecate, who).await
-    }
-
-    /// Forget a version that no run needs; with `forget_failed`, those that have failed need nothing.
-    pub async fn delete_version(
-        &self,
-        namespace: &Namespace,
-        version: (&Name, u32),
-        forget_failed: bool,
-        who: &Who,
-    ) -> store::Result<()> {
-        self.store.delete_version(namespace, version, forget_failed, who).await
-    }
-
     /// Move a run to another version of its component, if it would survive; with `dry_run`, only say whether it would. One that goes
     /// on meanwhile is tried again, but not for ever.
     pub async fn migrate_run(
