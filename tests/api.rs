@@ -4,9 +4,11 @@ mod audit;
 mod audited;
 mod auth;
 mod keys;
+mod operations;
 mod overview;
 mod quarantine;
 mod search;
+mod wrong_tenant;
 
 use std::time::Duration;
 
