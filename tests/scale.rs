@@ -4,11 +4,14 @@
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
 mod harness;
+#[path = "scale/plans.rs"]
+mod plans;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use harness::database::Database;
+use plans::Shown;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// In an ordinary run of the tests, which only shows that all of it works.
@@ -35,14 +38,10 @@ async fn main() -> ExitCode {
     }
     let runs = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(RUNS_DEFAULT);
     let with_plans = arguments.iter().any(|argument| argument == "plans");
-    if with_plans {
-        tracing_subscriber::fmt()
-            .without_time()
-            .with_target(false)
-            .with_level(false)
-            .with_writer(std::io::stdout)
-            .init();
-    }
+    let mut shown = with_plans.then(|| {
+        plans::collect();
+        Shown::default()
+    });
     let database = Database::new().await;
     let begun = Instant::now();
     fill(&database, runs).await;
@@ -55,10 +54,11 @@ async fn main() -> ExitCode {
     let mut is_good = true;
     let figures = [plain("queue_depths"), plain("system_metrics")];
     for query in queries().into_iter().chain(further_pages(&database).await).chain(figures) {
-        let took = measure(&mut session, &query, with_plans).await;
+        let (took, plans) = measure(&mut session, &query, shown.as_mut()).await;
         let is_late = runs >= RUNS_MANY && took > query.most;
         is_good &= !is_late;
         println!("{:7.2} ms  {}{}", took.as_secs_f64() * 1e3, query.name, if is_late { "  TOO LATE" } else { "" });
+        print!("{plans}");
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -87,7 +87,7 @@ async fn as_a_tenant(database: &Database, with_plans: bool) -> PgConnection {
             "LOAD 'auto_explain'",
             "SET auto_explain.log_nested_statements = on",
             "SET auto_explain.log_analyze = on",
-            "SET auto_explain.log_buffers = on",
+            "SET auto_explain.log_format = json",
             "SET auto_explain.log_level = notice",
         ] {
             run(&mut session, set).await;
@@ -102,15 +102,15 @@ async fn as_a_tenant(database: &Database, with_plans: bool) -> PgConnection {
     session
 }
 
-/// The median of nine; plans are made before, and shown of the first.
-async fn measure(session: &mut PgConnection, query: &Query, with_plans: bool) -> Duration {
-    if with_plans {
-        println!("\n{}", query.name);
-        explain(session, "0").await;
-    }
+/// What it takes, the median of nine after a first one, and its plans if they are to be shown.
+async fn measure(session: &mut PgConnection, query: &Query, shown: Option<&mut Shown>) -> (Duration, String) {
     run(session, &query.text).await;
-    if with_plans {
+    let mut plans = String::new();
+    if let Some(shown) = shown {
+        explain(session, "0").await;
+        run(session, &query.text).await;
         explain(session, "-1").await;
+        plans = shown.next(query.name);
     }
     let mut times = Vec::new();
     for _ in 0..9 {
@@ -119,7 +119,7 @@ async fn measure(session: &mut PgConnection, query: &Query, with_plans: bool) ->
         times.push(begun.elapsed());
     }
     times.sort();
-    times[times.len() / 2]
+    (times[times.len() / 2], plans)
 }
 
 /// Show the plans of all statements from now on, or of none.
