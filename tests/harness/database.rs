@@ -38,7 +38,12 @@ impl Database {
     pub async fn session(&self) -> PgConnection {
         let options: PgConnectOptions = self.url.parse().expect("a URL");
         let options = options.options([("search_path", &self.schema)]);
-        PgConnection::connect_with(&options).await.expect("a session")
+        // On a machine that stalls, sessions of others end later than they are left; a host's pool waits for them, too.
+        eventually("there is room for a session", async || match PgConnection::connect_with(&options).await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => None,
+            session => Some(session.expect("a session")),
+        })
+        .await
     }
 
     /// The text in the first row, if there is a row.
@@ -80,7 +85,9 @@ impl Database {
 
     /// One number.
     pub async fn count(&self, query: &str) -> i64 {
-        let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut self.session().await).await;
+        let mut session = self.session().await;
+        let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut session).await;
+        session.close().await.expect("closed");
         count.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 }
