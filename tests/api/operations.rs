@@ -74,9 +74,14 @@ impl Operation {
         if changes_grants { address + "?http=api.example.com" } else { address }
     }
 
+    /// Its path below a namespace, or all of it.
+    pub(super) fn below(&self) -> &str {
+        self.path.strip_prefix("/v1/namespaces/{namespace}").unwrap_or(&self.path)
+    }
+
     /// A body that it takes, about these things.
     pub(super) fn body(&self, Names { run_id, workflow, .. }: Names<'_>) -> String {
-        let below = self.path.strip_prefix("/v1/namespaces/{namespace}").unwrap_or(&self.path);
+        let below = self.below();
         let last = below.rsplit('/').next().unwrap_or_default();
         match (self.method.as_str(), below, last) {
             ("POST", "/runs", _) => format!(r#"{{"workflow":"{workflow}"}}"#),
@@ -104,6 +109,6 @@ impl Operation {
 
     /// Whether its address names something inside a namespace.
     pub(super) fn names_something(&self) -> bool {
-        self.path.replace("{namespace}", "").contains('{')
+        self.below().contains('{')
     }
 }

@@ -16,6 +16,9 @@ use super::eventually;
 /// The command.
 pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 
+/// A key to seal with: 32 bytes as base64.
+pub const MASTER_KEY: &str = "BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=";
+
 /// A host. It is killed when this is dropped.
 pub struct HostProcess {
     child: Child,
@@ -36,10 +39,10 @@ impl HostProcess {
         Self::start(command).await
     }
 
-    /// `windlass serve` on a database, for whoever has an API key.
+    /// `windlass serve` on a database, for whoever has an API key; it keeps secrets, too.
     pub async fn serve_with_keys(database: &Database, options: &[&str]) -> Self {
         let mut command = Self::command(database);
-        command.args(options);
+        command.args(options).env("WINDLASS_MASTER_KEY", MASTER_KEY);
         Self::start(command).await
     }
 

@@ -10,7 +10,7 @@ use crate::harness::database::Database;
 use crate::harness::ended::{make_ripe, sql};
 use crate::harness::eventually;
 use crate::harness::guests::{guest, guest_bytes};
-use crate::harness::host::{HostProcess, WINDLASS, windlass, windlass_with};
+use crate::harness::host::{HostProcess, MASTER_KEY, WINDLASS, windlass, windlass_with};
 
 /// A host that looks after the archive often, and where it exports to.
 async fn serve(database: &Database) -> (HostProcess, std::path::PathBuf) {
@@ -22,12 +22,8 @@ async fn serve_to(database: &Database, store: &str, variables: &[(&str, &str)]) 
     let mut command = std::process::Command::new(WINDLASS);
     command.args(["serve", "--insecure-no-auth", "--database-url", &database.url, "--schema", &database.schema]);
     command.args(["--archive-every", "50ms", "--archive-store", store]);
-    command.env("WINDLASS_MASTER_KEY", master_key()).envs(variables.iter().copied());
+    command.env("WINDLASS_MASTER_KEY", MASTER_KEY).envs(variables.iter().copied());
     HostProcess::start(command).await
-}
-
-fn master_key() -> String {
-    base64::engine::general_purpose::STANDARD.encode([6; 32])
 }
 
 /// As if it had been ten days ago.
@@ -136,8 +132,7 @@ async fn exported_and_replayed(seal: &str) {
     let file = day.join("00001.jsonl.gz");
     let (file, probe) = (file.to_str().expect("a path"), guest("probe"));
     let probe = probe.to_str().expect("a path");
-    let key = master_key();
-    let keys = [("WINDLASS_MASTER_KEY", &*key)];
+    let keys = [("WINDLASS_MASTER_KEY", MASTER_KEY)];
     for (run, events) in [(&steps, "7 events, completed"), (&runs[0], "events, completed")] {
         let replayed = windlass_with(&host.server, &["replay", file, probe, "--run", run], &keys).await;
         assert!(replayed.stdout.trim_end().ends_with(events), "{} {}", replayed.stdout, replayed.stderr);

@@ -172,6 +172,7 @@ fn shortened(condition: &str) -> String {
         ("(ROW(started_at, run_id) < ROW($17, $18))", "to"),
         ("(ROW(started_at, run_id) < ROW($6, $7))", "to"),
         ("(started_at >= $5)", "from"),
+        ("(((get_byte(uuid_send(u.run_id), 15) % 16))::smallint)", "shard_of(u.run_id)"),
         ("CASE WHEN ($19 = ANY ('{0,1,2,7}'::integer[])) THEN 0 ELSE ($19 - 2) END", "$19"),
     ] {
         short = short.replace(long, word);

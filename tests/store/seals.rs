@@ -2,7 +2,6 @@
 
 use std::process::{Command, Stdio};
 
-use base64::Engine as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -11,19 +10,15 @@ use crate::harness::api::{Api, document};
 use crate::harness::database::Database;
 use crate::harness::eventually;
 use crate::harness::guests::guest_bytes;
-use crate::harness::host::{HostProcess, WINDLASS, windlass};
+use crate::harness::host::{HostProcess, MASTER_KEY, WINDLASS, windlass};
 
 /// Nothing else in the whole of the database looks like this.
 const WORD: &str = "canary-b41d07f2c9-sealed";
 
-fn master_key() -> String {
-    base64::engine::general_purpose::STANDARD.encode([5; 32])
-}
-
 fn command(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(WINDLASS);
     command.args(arguments).args(["--database-url", &database.url, "--schema", &database.schema]);
-    command.env("WINDLASS_MASTER_KEY", master_key());
+    command.env("WINDLASS_MASTER_KEY", MASTER_KEY);
     command
 }
 
