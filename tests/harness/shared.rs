@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use windlass_host::api::{ApiLimits, Certificate, Entrance};
 use windlass_host::run::{GuestThreads, RunConfig};
 use windlass_host::sandbox::Compiler;
@@ -39,7 +40,7 @@ impl Shared {
     /// Another way in, to the same host.
     pub async fn entrance(&self, limits: ApiLimits, certificate: Option<Arc<Certificate>>) -> SocketAddr {
         let host = self.host.clone();
-        on_own_threads(|| async { enter(host, limits, certificate).await }).await
+        on_own_threads(|| async { enter(host, limits, certificate).await.0 }).await
     }
 }
 
@@ -77,7 +78,7 @@ async fn start(run: RunConfig) -> Shared {
     let cache = Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/code").into());
     let authentication = Authentication::None;
     let host = start_host(&database, HostConfig { run, cache, authentication, ..HostConfig::default() }).await;
-    let server = format!("http://{}", enter(host.clone(), ApiLimits::default(), None).await);
+    let server = format!("http://{}", enter(host.clone(), ApiLimits::default(), None).await.0);
     let api = Api::new(&server);
     for guest in ["hello", "probe", "rogue", "raw"] {
         api.deploy(guest_bytes(guest), "127.0.0.1:*").await.expect("deployed");
@@ -85,22 +86,52 @@ async fn start(run: RunConfig) -> Shared {
     Shared { api, server, database, host }
 }
 
-/// A host in this process, for whoever reaches it; it ends with it. Returns where its API is.
+/// A host in this process, for whoever reaches it; it ends with the test that asks for it. Returns where its API is.
 pub async fn serve(database: &Database, config: HostConfig) -> String {
-    serve_to(database, HostConfig { authentication: Authentication::None, ..config }).await
+    let (database, config) = (database.clone(), HostConfig { authentication: Authentication::None, ..config });
+    let (host, address, api) = on_own_threads(move || async move {
+        let host = start_host(&database, config).await;
+        let (address, api) = enter(host.clone(), ApiLimits::default(), None).await;
+        (host, address, api)
+    })
+    .await;
+    let ends = EndsWithTest { host, api };
+    // What is still under way in the runtime of a test is dropped when the test is over.
+    tokio::spawn(async move {
+        let _ends = ends;
+        std::future::pending::<()>().await;
+    });
+    format!("http://{address}")
 }
 
-/// A host in this process, for whoever it is configured to serve.
+/// Ends a host, and with it the sessions that it has: a server has room for those of a few dozen hosts, and no more.
+struct EndsWithTest {
+    host: Arc<Host>,
+    api: JoinHandle<()>,
+}
+
+impl Drop for EndsWithTest {
+    fn drop(&mut self) {
+        self.api.abort();
+        self.host.shutdown();
+    }
+}
+
+/// A host in this process, for whoever it is configured to serve, as long as the process lives.
 pub async fn serve_to(database: &Database, config: HostConfig) -> String {
     let host = start_host(database, config).await;
-    format!("http://{}", enter(host, ApiLimits::default(), None).await)
+    format!("http://{}", enter(host, ApiLimits::default(), None).await.0)
 }
 
-async fn enter(host: Arc<Host>, limits: ApiLimits, certificate: Option<Arc<Certificate>>) -> SocketAddr {
+async fn enter(
+    host: Arc<Host>,
+    limits: ApiLimits,
+    certificate: Option<Arc<Certificate>>,
+) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(windlass_host::api::serve(Entrance { listener, certificate, limits }, host, 32 << 20));
-    address
+    let entrance = Entrance { listener, certificate, limits };
+    (address, tokio::spawn(windlass_host::api::serve(entrance, host, 32 << 20)))
 }
 
 /// A host in this process without an API.

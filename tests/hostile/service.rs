@@ -20,7 +20,7 @@ use windlass_host::worker::{HostConfig, Resolver};
 use crate::harness::api::Api;
 use crate::harness::database::Database;
 use crate::harness::guests::guest_bytes;
-use crate::harness::shared::{on_own_threads, serve};
+use crate::harness::shared::serve;
 
 /// What came in.
 #[derive(Clone, Debug)]
@@ -142,11 +142,10 @@ impl Post {
         let (database, names) = (Database::new().await, Names::default());
         let keys = MasterKeys::parse(&master_key(1)).expect("a key");
         let (resolver, master_keys) = (Resolver(Arc::new(names.clone())), Some(Arc::new(keys)));
-        let copy = database.clone();
         // Each instance reserves addresses, and a process has only so many.
         let limits = Limits { workflow_instances: 64, step_instances: 16, ..limits };
         let config = HostConfig { limits, resolver, master_keys, ..HostConfig::default() };
-        let server = on_own_threads(move || async move { serve(&copy, config).await }).await;
+        let server = serve(&database, config).await;
         let api = Api::new(&server);
         api.deploy(guest_bytes("courier"), grants).await.expect("deployed");
         Self { api, server, database, names }

@@ -19,7 +19,7 @@ use crate::harness::database::Database;
 use crate::harness::eventually;
 use crate::harness::guests::guest_bytes;
 use crate::harness::host::HostProcess;
-use crate::harness::shared::{on_own_threads, serve};
+use crate::harness::shared::serve;
 
 /// A component that no compiler comes to the end of, and another each time.
 fn bomb(number: u32) -> Vec<u8> {
@@ -178,7 +178,7 @@ async fn host_with(script: &str) -> Api {
     let limits = Limits { workflow_instances: 8, step_instances: 8, ..Limits::default() };
     let config = HostConfig { compiler, limits, ..HostConfig::default() };
     let database = Database::new().await;
-    Api::new(&on_own_threads(move || async move { serve(&database, config).await }).await)
+    Api::new(&serve(&database, config).await)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use windlass_host::model::RunState;
 
 use crate::harness::api::document;
 use crate::harness::guests::guest_bytes;
-use crate::harness::shared::{forgetful, on_own_threads, serve, shared};
+use crate::harness::shared::{forgetful, serve, shared};
 use crate::harness::shop::Shop;
 
 #[tokio::test]
@@ -114,9 +114,7 @@ async fn a_step_reaches_the_hosts_that_it_asks_for_and_that_are_granted_and_no_o
 #[tokio::test]
 async fn nothing_is_granted_unless_the_operator_says_so() {
     let database = crate::harness::database::Database::new().await;
-    let copy = database.clone();
-    let config = windlass_host::worker::HostConfig::default();
-    let server = on_own_threads(move || async move { serve(&copy, config).await }).await;
+    let server = serve(&database, windlass_host::worker::HostConfig::default()).await;
     let api = crate::harness::api::Api::new(&server);
     api.deploy(guest_bytes("probe"), "").await.expect("deployed");
     let run = api.start("elsewhere", json!("http://127.0.0.1:1/")).await;

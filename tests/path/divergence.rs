@@ -8,7 +8,7 @@ use windlass_host::worker::HostConfig;
 use crate::harness::api::{Api, document};
 use crate::harness::database::Database;
 use crate::harness::guests::guest_bytes;
-use crate::harness::shared::{on_own_threads, serve};
+use crate::harness::shared::serve;
 
 /// What the runs were started with. Their calls are numbered from 0; then each waits for the signal `0`.
 pub(super) const SCRIPT: &str = "s1s2;t3;s4c5m6;g7;s8;g0";
@@ -66,12 +66,8 @@ pub(super) async fn change(database: &Database, run: &str, version: u32) {
 /// A host that keeps no guest in memory, and `count` runs that wait for their signal.
 async fn waiting(count: usize) -> (Database, Api, Vec<String>) {
     let database = Database::new().await;
-    let of_host = database.clone();
-    let server = on_own_threads(move || async move {
-        let run = RunConfig { park_after: std::time::Duration::ZERO, resident_bytes: 0, ..RunConfig::default() };
-        serve(&of_host, HostConfig { run, ..HostConfig::default() }).await
-    })
-    .await;
+    let run = RunConfig { park_after: std::time::Duration::ZERO, resident_bytes: 0, ..RunConfig::default() };
+    let server = serve(&database, HostConfig { run, ..HostConfig::default() }).await;
     let api = Api::new(&server);
     api.deploy(with(SCRIPT), "127.0.0.1:*").await.expect("deployed");
     let mut runs = Vec::new();
